@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef TOCSIN_BASE_ERR_H
+#define TOCSIN_BASE_ERR_H
+
+/* What went wrong, for people: a chain of causes. Functions return -errno; each level may add a sentence. Only cli/
+ * prints. */
+
+#include <stddef.h>
+
+#define TOCSIN_ERR_CAUSES    8
+#define TOCSIN_ERR_CAUSE_LEN 512
+
+struct tocsin_err {
+	unsigned nr_causes; /* causes held; causes beyond the capacity are dropped, outermost first */
+	char cause[TOCSIN_ERR_CAUSES][TOCSIN_ERR_CAUSE_LEN];
+};
+
+/**
+ * tocsin_err_add() - add a cause, outer than those added before.
+ * @err: chain, may be NULL (then nothing happens)
+ * @fmt: lower case, no full stop, problem first, subject in single quotes
+ *
+ * Thread-safe: per object. Signal-safe: no.
+ */
+void tocsin_err_add(struct tocsin_err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/**
+ * tocsin_err_fail() - add a cause and return @r, so that a failure is one statement.
+ *
+ * Return: @r.
+ */
+int tocsin_err_fail(int r, struct tocsin_err *err, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/**
+ * tocsin_err_text() - the chain as one line, outermost cause first, joined by ": ".
+ * @err: chain, lent
+ * @buf: storage for the text, always terminated
+ * @len: its size in bytes
+ *
+ * Return: @buf.
+ */
+const char *tocsin_err_text(const struct tocsin_err *err, char *buf, size_t len);
+
+/* Where in an input something is wrong, and what. */
+struct tocsin_diag {
+	char file[256];      /* name of the file, or "command line" */
+	unsigned line;       /* from 1; 0: the input has no lines */
+	unsigned column;     /* in bytes from 1; 0: whole line */
+	unsigned len;        /* bytes that the caret line underlines, at least 1 */
+	char text[256];      /* the sentence: lower case, no full stop */
+	char hint[256];      /* what was expected or the nearest known name; may be empty */
+	char source[512];    /* the offending line, without its newline; may be empty */
+};
+
+/**
+ * tocsin_diag_text() - `FILE:LINE:COLUMN: error: TEXT`, the source line, a caret line, and `hint: ...`.
+ * @diag: what to say, lent
+ * @buf:  storage for the text, always terminated; lines end with '\n'
+ * @len:  its size in bytes
+ *
+ * Control characters of the source line are shown as '?' and tabs as one space, so that the caret stands right.
+ *
+ * Return: @buf.
+ */
+const char *tocsin_diag_text(const struct tocsin_diag *diag, char *buf, size_t len);
+
+/* A bug of ours, never for input: says where and aborts. */
+#define TOCSIN_ASSERT(cond) ((cond) ? (void)0 : tocsin_assert_failed(#cond, __FILE__, __LINE__))
+void tocsin_assert_failed(const char *cond, const char *file, int line) __attribute__((noreturn));
+
+#endif
