@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* The layouts that two programs share, held still by the compiler: a change here is a change of TOCSIN_WATCH_ABI. */
+/* The layouts that two programs share, held still by the compiler: a change here is a change of
+ * TOCSIN_WATCH_ABI. */
 #include <stddef.h>
 
 #include <linux/types.h>
@@ -8,36 +9,37 @@
 #include "watch.h"
 
 #define SIZE(type, bytes) _Static_assert(sizeof(struct type) == (bytes), #type " changed size")
-#define AT(type, field, offset)                                                                    \
+#define AT(type, field, offset) \
 	_Static_assert(offsetof(struct type, field) == (offset), #type "." #field " moved")
 
 SIZE(watch_arg, 16);
-SIZE(watch_probe, 120);
-AT(watch_probe, key, 8);
-AT(watch_probe, arg, 24);
-SIZE(watch_section_def, 16);
-SIZE(watch_spell, 360);
+SIZE(watch_probe, 128);
+AT(watch_probe, budget_ns, 8);
+AT(watch_probe, key, 16);
+AT(watch_probe, arg, 32);
+SIZE(watch_spell, 368);
 AT(watch_spell, state, 32);
 AT(watch_spell, arg, 48);
 AT(watch_spell, note, 72);
 AT(watch_spell, waker_tid, 120);
-AT(watch_spell, owner_tid, 152);
-AT(watch_spell, io_age_ns, 176);
-AT(watch_spell, file_ino, 200);
-AT(watch_spell, sock_addr, 244);
-AT(watch_spell, occ_tid, 260);
-AT(watch_spell, cgroup_id, 304);
-AT(watch_spell, cgroup, 328);
+AT(watch_spell, waker_stack_id, 152);
+AT(watch_spell, owner_tid, 160);
+AT(watch_spell, io_age_ns, 184);
+AT(watch_spell, file_ino, 208);
+AT(watch_spell, sock_addr, 252);
+AT(watch_spell, occ_tid, 268);
+AT(watch_spell, cgroup_id, 312);
+AT(watch_spell, cgroup, 336);
 SIZE(watch_event_head, 16);
-SIZE(watch_event_section, 528);
+SIZE(watch_event_section, 536);
 AT(watch_event_section, serial, 32);
 AT(watch_event_section, split_ns, 72);
 AT(watch_event_section, comm, 120);
 AT(watch_event_section, now, 168);
-SIZE(watch_event_spell, 392);
+SIZE(watch_event_spell, 400);
 AT(watch_event_spell, spell, 32);
 SIZE(watch_event_process, 48);
-SIZE(watch_stats, 96);
+SIZE(watch_stats, 19032);
 
 _Static_assert(TOCSIN_HIST_BUCKETS == 2368, "the histogram changed size");
 _Static_assert(WATCH_SPELLS % WATCH_CHUNK == 0, "chunks hold whole spells");

@@ -3,9 +3,10 @@
 #define TOCSIN_ABI_HIST_H
 
 /*
- * Latency histogram, log-linear as HdrHistogram: values below 2^6 have a bucket each; above, every power of two is cut
- * into 2^6 equal buckets. A bucket [lo, lo + w) is reported as its middle, so the error is below w / 2 / lo <= 2^-7 =
- * 0.8 %. Values are nanoseconds; those of 2^42 ns (73 min) and more go to the last bucket.
+ * Latency histogram, log-linear as HdrHistogram: values below 2^6 have a bucket each; above, every
+ * power of two is cut into 2^6 equal buckets. A bucket [lo, lo + w) is reported as its middle, so
+ * the error is below w / 2 / lo <= 2^-7 = 0.8 %. Values are nanoseconds; those of 2^42 ns (73 min)
+ * and more go to the last bucket.
  *
  * This header is compiled into the kernel half too: no includes, no library.
  */
@@ -15,7 +16,8 @@
 #define TOCSIN_HIST_MAX_BITS 42
 #define TOCSIN_HIST_BUCKETS  ((TOCSIN_HIST_MAX_BITS - TOCSIN_HIST_SUB_BITS + 1) * TOCSIN_HIST_SUB)
 
-/* Index of the highest set bit of v, v != 0. Branch-free halving: BPF has no count-leading-zeros instruction. */
+/* Index of the highest set bit of v, v != 0. Branch-free halving: BPF has no count-leading-zeros
+ * instruction. */
 static inline __attribute__((always_inline)) unsigned tocsin_hist_log2(unsigned long long v)
 {
 	unsigned r, s;
