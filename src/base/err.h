@@ -2,16 +2,19 @@
 #ifndef TOCSIN_BASE_ERR_H
 #define TOCSIN_BASE_ERR_H
 
-/* What went wrong, for people: a chain of causes. Functions return -errno; each level may add a sentence. Only cli/
- * prints. */
+/* What went wrong, for people: a chain of causes. Functions return -errno; each level may add a
+ * sentence. Only cli/ prints. */
 
+#include <stdarg.h>
 #include <stddef.h>
+
+#include "banned.h"
 
 #define TOCSIN_ERR_CAUSES    8
 #define TOCSIN_ERR_CAUSE_LEN 512
 
 struct tocsin_err {
-	unsigned nr_causes; /* causes held; causes beyond the capacity are dropped, outermost first */
+	unsigned nr_causes; /* held; causes beyond the capacity are dropped, outermost first */
 	char cause[TOCSIN_ERR_CAUSES][TOCSIN_ERR_CAUSE_LEN];
 };
 
@@ -22,7 +25,8 @@ struct tocsin_err {
  *
  * Thread-safe: per object. Signal-safe: no.
  */
-void tocsin_err_add(struct tocsin_err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void tocsin_err_add(struct tocsin_err *err, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
 
 /**
  * tocsin_err_fail() - add a cause and return @r, so that a failure is one statement.
@@ -44,22 +48,50 @@ const char *tocsin_err_text(const struct tocsin_err *err, char *buf, size_t len)
 
 /* Where in an input something is wrong, and what. */
 struct tocsin_diag {
-	char file[256];      /* name of the file, or "command line" */
-	unsigned line;       /* from 1; 0: the input has no lines */
-	unsigned column;     /* in bytes from 1; 0: whole line */
-	unsigned len;        /* bytes that the caret line underlines, at least 1 */
-	char text[256];      /* the sentence: lower case, no full stop */
-	char hint[256];      /* what was expected or the nearest known name; may be empty */
-	char source[512];    /* the offending line, without its newline; may be empty */
+	char file[256];   /* name of the file, or "command line" */
+	unsigned line;    /* from 1; 0: the input has no lines */
+	unsigned column;  /* in bytes from 1; 0: whole line */
+	unsigned len;     /* bytes that the caret line underlines, at least 1 */
+	char text[256];   /* the sentence: lower case, no full stop */
+	char hint[256];   /* what was expected or the nearest known name; may be empty */
+	char source[512]; /* the offending line, without its newline, or a part; may be empty */
+	unsigned skipped; /* bytes cut off before source[0] */
 };
 
 /**
- * tocsin_diag_text() - `FILE:LINE:COLUMN: error: TEXT`, the source line, a caret line, and `hint: ...`.
+ * tocsin_diag_set() - say what is wrong and where; forgets what @diag said before.
+ * @diag:   to be filled, may be NULL (then nothing happens)
+ * @file:   name of the input, lent
+ * @line:   from 1; 0: the input has no lines
+ * @source: the whole line, without its newline, lent; NULL: none
+ * @column: in bytes from 1; 0: whole line
+ * @len:    bytes that the caret line underlines; 0 counts as 1
+ * @fmt:    the sentence: lower case, no full stop
+ *
+ * Of a line that is too long for @diag, the part round the fault is kept.
+ *
+ * Thread-safe: per object. Signal-safe: no.
+ */
+void tocsin_diag_set(struct tocsin_diag *diag, const char *file, unsigned line, const char *source,
+		     size_t column, size_t len, const char *fmt, ...)
+	__attribute__((format(printf, 7, 8)));
+void tocsin_diag_setv(struct tocsin_diag *diag, const char *file, unsigned line, const char *source,
+		      size_t column, size_t len, const char *fmt, va_list ap)
+	__attribute__((format(printf, 7, 0)));
+
+/** tocsin_diag_hint() - add what was expected, or the nearest known name. @diag may be NULL. */
+void tocsin_diag_hint(struct tocsin_diag *diag, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/**
+ * tocsin_diag_text() - what is wrong, as compilers say it.
  * @diag: what to say, lent
  * @buf:  storage for the text, always terminated; lines end with '\n'
  * @len:  its size in bytes
  *
- * Control characters of the source line are shown as '?' and tabs as one space, so that the caret stands right.
+ * `FILE:LINE:COLUMN: error: TEXT` (without a line `FILE: error: TEXT`), the source line, a caret
+ * line, and `hint: ...`. Control characters are shown as '?' and tabs as one space, so that the
+ * caret stands right.
  *
  * Return: @buf.
  */
