@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef TOCSIN_CTF_METADATA_H
+#define TOCSIN_CTF_METADATA_H
+
+#include "class.h"
+
+/* The head of every packet, little endian, no holes. */
+struct ctf_packet_head {
+	uint32_t magic; /* CTF_MAGIC */
+	uint8_t uuid[16];
+	uint32_t stream_id;
+	uint64_t begin_ns; /* end of the packet before */
+	uint64_t end_ns;   /* time of its last record */
+	uint64_t content_bits;
+	uint64_t packet_bits;
+	uint64_t discarded; /* events lost in this stream so far */
+	uint32_t cpu_id;    /* from here on in streams per CPU only */
+	uint32_t pad;
+};
+
+#define CTF_MAGIC          0xc1fc1fc1u
+#define CTF_HEAD_BYTES     64 /* of a packet's head */
+#define CTF_HEAD_BYTES_CPU 72 /* the same, in streams per CPU */
+
+_Static_assert(offsetof(struct ctf_packet_head, begin_ns) == 24,
+	       "metadata.c describes this layout");
+_Static_assert(offsetof(struct ctf_packet_head, cpu_id) == CTF_HEAD_BYTES,
+	       "metadata.c describes this layout");
+_Static_assert(sizeof(struct ctf_packet_head) == CTF_HEAD_BYTES_CPU,
+	       "metadata.c describes this layout");
+
+/**
+ * ctf_metadata_text() - the metadata of a trace in CTF 1.8's language.
+ * @trace:    its tables, lent
+ * @uuid:     its 16 bytes of identity, as in every packet's head
+ * @ret_text: the text, terminated; free() it
+ * @ret_len:  its length in bytes
+ *
+ * Return: 0, or -ENOMEM.
+ * Thread-safe: yes. Signal-safe: no.
+ */
+int ctf_metadata_text(const struct ctf_trace_class *trace, const uint8_t uuid[static 16],
+		      char **ret_text, size_t *ret_len);
+
+#endif

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef TOCSIN_CTF_RECORD_H
+#define TOCSIN_CTF_RECORD_H
+
+#include "class.h"
+
+#define CTF_RECORD_ALIGN 8     /* bytes; a record starts and ends on it */
+#define CTF_RECORD_MAX   65536 /* bytes of one record; the header's length field could say 524280 */
+#define CTF_ID_EXTENDED  65535 /* in the 16-bit id: the extended header follows */
+
+/**
+ * ctf_record_write() - put one record, header and payload, as it stands in a ring or a packet.
+ * @class:    what it is, lent
+ * @values:   the struct whose members the class's fields are, lent
+ * @t_ns:     its time
+ * @extended: write the whole time; needed when its upper half is not that of the record before
+ * @buf:      where; aligned to CTF_RECORD_ALIGN in the packet
+ * @size:     room there in bytes
+ * @ret_len:  bytes written, a multiple of CTF_RECORD_ALIGN
+ *
+ * Bytes of strings that are no UTF-8 become U+FFFD.
+ *
+ * Return: 0, or -E2BIG when it is longer than @size or CTF_RECORD_MAX.
+ * Thread-safe: yes. Signal-safe: yes.
+ */
+int ctf_record_write(const struct ctf_event_class *class, const void *values, uint64_t t_ns,
+		     bool extended, uint8_t *buf, size_t size, size_t *ret_len);
+
+#endif
