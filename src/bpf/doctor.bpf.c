@@ -24,7 +24,8 @@ char LICENSE[] SEC("license") = "Dual MIT/GPL";
 #define STACK_FRAMES   32
 
 /* Written by the loader before a program runs. */
-__u32 my_tid; /* its own thread: whom task_from_pid looks for, and whose wake-ups stack_at_wake looks at */
+__u32 my_tid; /* its own thread: whom task_from_pid looks for, and whose wake-ups stack_at_wake
+		 looks at */
 
 /* Results. Each is written by one program; the loader reads them when that program can no longer
  * run, or polls for the first write. */

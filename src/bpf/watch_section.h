@@ -1,0 +1,446 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+#ifndef TOCSIN_BPF_WATCH_SECTION_H
+#define TOCSIN_BPF_WATCH_SECTION_H
+
+/* Sections: opened, closed, fired, reported. */
+
+#include "watch_state.h"
+
+/* Two frames further apart than this are not on one stack. */
+#define STACK_SPAN (64ull << 20)
+
+/* A section at its end, or at the moment its deadline passed. */
+struct ending {
+	__u64 ctl;
+	__u64 start;
+	__u64 deadline;
+	__u64 end;
+	__u64 key;
+	__u64 off[NR_OFF]; /* spent in each off-CPU state */
+	__u64 short_ns;
+	__u32 flags;
+	__u32 type;
+	__u32 tid;
+	__u32 tgid;
+	__u32 stop_tid;
+	__u32 state;
+	__u32 n_long;
+	__u32 n_short;
+	__u32 sent;
+	__u32 pad;
+	char comm[WATCH_COMM_LEN];
+};
+
+INLINE struct watch_stats *stats_of(__u32 section)
+{
+	return bpf_map_lookup_elem(&stats, &section);
+}
+
+/* One section ended: within budget this is all that is kept of it. */
+INLINE void stats_count(struct watch_stats *st, __u64 elapsed)
+{
+	__u32 bucket = tocsin_hist_bucket(elapsed);
+
+	if (!st)
+		return;
+	asm volatile(
+		""
+		: "+r"(bucket)); /* the verifier wants to see the bound that the compiler knows */
+	if (bucket >= TOCSIN_HIST_BUCKETS)
+		bucket = TOCSIN_HIST_BUCKETS - 1;
+	__sync_fetch_and_add(&st->bucket[bucket], 1);
+	__sync_fetch_and_add(&st->sum_ns, elapsed);
+}
+
+INLINE void comm_of(char *comm, struct task_struct *task)
+{
+	bpf_probe_read_kernel(comm, WATCH_COMM_LEN, &task->comm);
+}
+
+/* The parts of the split; when they cannot be claimed all of it is unknown. They sum to the elapsed
+ * time always. */
+INLINE void split_of(const struct ending *e, __u64 *split, __u32 *flags)
+{
+	__u64 elapsed = e->end - e->start, off = 0;
+
+	for (int i = 0; i < NR_OFF; i++)
+		off += e->off[i];
+	if (off > elapsed)
+		*flags |= SECTION_NO_SPLIT;
+	split[TS_RUNNING] = elapsed - off;
+	split[TS_WAITING] = e->off[0];
+	split[TS_THROTTLED] = e->off[1];
+	split[TS_BLOCKED] = e->off[2];
+	split[TS_STOPPED] = e->off[3];
+	split[TS_UNKNOWN] = 0;
+	if (*flags & SECTION_NO_SPLIT) {
+		for (int i = 0; i < TS_NR; i++)
+			split[i] = 0;
+		split[TS_UNKNOWN] = elapsed;
+	}
+}
+
+static __noinline int section_report(const struct ending *e, const struct watch_spell *now_in)
+{
+	struct watch_event_section *ev;
+	struct watch_stats *st;
+	__u32 flags;
+
+	if (!e)
+		return 0;
+	flags = e->flags;
+	st = stats_of(CTL_SECTION(e->ctl));
+	ev = bpf_ringbuf_reserve(&events, sizeof(*ev), 0);
+	if (!ev) {
+		lose(LOSS_EVENT_RING_FULL);
+		return 0;
+	}
+	split_of(e, ev->split_ns, &flags);
+	if (st && e->type != EV_FIRED)
+		for (int i = 0; i < TS_NR; i++)
+			__sync_fetch_and_add(&st->over_split_ns[i], ev->split_ns[i]);
+	ev->head.type = e->type;
+	ev->head.cpu = bpf_get_smp_processor_id();
+	ev->head.t_ns = bpf_ktime_get_ns();
+	ev->section = CTL_SECTION(e->ctl);
+	ev->tid = e->tid;
+	ev->tgid = e->tgid;
+	ev->serial = CTL_SERIAL(e->ctl);
+	ev->key = e->key;
+	ev->start_ns = e->start;
+	ev->deadline_ns = e->deadline;
+	ev->end_ns = e->end;
+	ev->state = e->state;
+	ev->stop_tid = e->stop_tid;
+	ev->spells = e->sent;
+	ev->spells_long = e->n_long;
+	ev->spells_short = e->n_short;
+	ev->short_ns = e->short_ns;
+	ev->pad = 0;
+	__builtin_memcpy(ev->comm, e->comm, sizeof(ev->comm));
+	if (now_in) {
+		flags |= SECTION_SPELL_OPEN;
+		ev->now = *now_in;
+		ev->now.flags |= SPELL_OPEN;
+	} else {
+		__builtin_memset(&ev->now, 0, sizeof(ev->now));
+	}
+	ev->flags = flags;
+	bpf_ringbuf_submit(ev, 0);
+	return 0;
+}
+
+/* --- spells
+ * -------------------------------------------------------------------------------------------------------
+ */
+
+INLINE struct watch_spell *spell_at(struct thread *t, __u32 n)
+{
+	__u32 chunk = t->chunk[n / WATCH_CHUNK % WATCH_CHUNKS];
+	struct chunk *c;
+
+	if (!chunk)
+		return NULL;
+	chunk--;
+	c = bpf_map_lookup_elem(&spells, &chunk);
+	if (!c)
+		return NULL;
+	return &c->spell[n % WATCH_CHUNK];
+}
+
+/* Keep the spell that has just ended; the oldest of WATCH_SPELLS gives way. */
+static __noinline int spell_keep(struct thread *t)
+{
+	struct watch_spell *s;
+	__u32 n, chunk, at;
+
+	if (!t)
+		return 0;
+	n = t->n_long++;
+	at = n / WATCH_CHUNK % WATCH_CHUNKS;
+	if (!t->chunk[at]) {
+		if (bpf_map_pop_elem(&free_chunks, &chunk)) {
+			lose(LOSS_SPELLS_FULL);
+			return 0;
+		}
+		t->chunk[at] = (__u16)(chunk + 1);
+	}
+	s = spell_at(t, n);
+	if (s)
+		*s = t->cur;
+	return 0;
+}
+
+/* The outermost section is closed: nobody will ask for these spells again. */
+static __noinline int spells_drop(struct thread *t)
+{
+	if (!t)
+		return 0;
+	for (int i = 0; i < WATCH_CHUNKS; i++) {
+		__u32 chunk = t->chunk[i];
+
+		if (!chunk)
+			continue;
+		chunk--;
+		t->chunk[i] = 0;
+		bpf_map_push_elem(&free_chunks, &chunk, 0); /* cannot fail: it came from there */
+	}
+	t->n_long = 0;
+	return 0;
+}
+
+struct spell_walk {
+	struct thread *t;
+	__u64 ctl;
+	__u64 start;
+	__u32 next;
+	__u32 last;
+	__u32 sent;
+	__u32 tid;
+};
+
+static long spell_send(__u32 i, struct spell_walk *w)
+{
+	struct watch_event_spell *ev;
+	struct watch_spell *s;
+
+	if (w->next >= w->last)
+		return 1;
+	s = spell_at(w->t, w->next++);
+	if (!s || s->t_in <= w->start)
+		return 0; /* none was free for it, or it is an older one's place */
+	ev = bpf_ringbuf_reserve(&events, sizeof(*ev), 0);
+	if (!ev) {
+		lose(LOSS_EVENT_RING_FULL);
+		return 0;
+	}
+	ev->head.type = EV_SPELL;
+	ev->head.cpu = bpf_get_smp_processor_id();
+	ev->head.t_ns = s->t_in;
+	ev->section = CTL_SECTION(w->ctl);
+	ev->tid = w->tid;
+	ev->serial = CTL_SERIAL(w->ctl);
+	ev->spell = *s;
+	bpf_ringbuf_submit(ev, BPF_RB_NO_WAKEUP); /* the closing record wakes the collector */
+	w->sent++;
+	return 0;
+}
+
+/* --- the end of a section
+ * ----------------------------------------------------------------------------------------- */
+
+/* What the thread spent off CPU since a section's start. `now` matters only where it is off CPU
+ * now. */
+INLINE void off_since(struct thread *t, const __u64 *base, __u64 now, __u64 *off)
+{
+	__u32 state = t->state;
+
+	for (int i = 0; i < NR_OFF; i++)
+		off[i] = t->off[i] - base[i];
+	if (state >= TS_WAITING && state <= TS_STOPPED && now > t->since) {
+		for (int i = 0; i < NR_OFF; i++)
+			if (state == (__u32)i + TS_WAITING)
+				off[i] += now - t->since;
+	}
+}
+
+INLINE void ending_fill(struct ending *e, struct thread *t, const struct open_section *o, __u64 ctl,
+			__u64 end)
+{
+	e->ctl = ctl;
+	e->start = o->start;
+	e->deadline = o->deadline;
+	e->end = end;
+	e->key = 0;
+	e->tid = t->tid;
+	e->tgid = t->tgid;
+	e->stop_tid = t->tid;
+	e->state = t->state;
+	e->n_long = t->n_long - o->n_long;
+	e->n_short = t->n_short - o->n_short;
+	e->short_ns = t->short_ns - o->short_ns;
+	e->sent = 0;
+	e->pad = 0;
+	e->flags = ctl & CTL_FIRED ? SECTION_FIRED : 0;
+	if (t->gap >= o->start)
+		e->flags |= SECTION_NO_SPLIT | SECTION_GAP;
+	off_since(t, o->off, end, e->off);
+}
+
+/* Ended over budget, or given up after its deadline (abandoned: why, SECTION_ABANDON_*): the
+ * spells, then the record. The slot is already idle. */
+static __noinline int section_end_over(struct thread *t, struct open_section *o, __u64 ctl,
+				       __u64 end, __u32 abandoned)
+{
+	struct ending e = {};
+	struct spell_walk w = {};
+	struct watch_stats *st;
+
+	if (!t || !o)
+		return 0;
+	ending_fill(&e, t, o, ctl, end);
+	e.type = abandoned ? EV_ABANDONED : EV_CLOSED;
+	e.flags |= abandoned;
+	st = stats_of(CTL_SECTION(ctl));
+	if (st)
+		__sync_fetch_and_add(&st->over, 1);
+	if (e.flags & SECTION_GAP)
+		lose(LOSS_GAP);
+	w.t = t;
+	w.ctl = ctl;
+	w.start = o->start;
+	w.tid = t->tid;
+	w.last = t->n_long;
+	w.next = o->n_long;
+	if (w.last - w.next > WATCH_SPELLS)
+		w.next = w.last - WATCH_SPELLS;
+	if (w.next != w.last)
+		bpf_loop(WATCH_SPELLS, spell_send, &w, 0);
+	e.sent = w.sent;
+	comm_of(e.comm, bpf_get_current_task_btf());
+	return section_report(&e, NULL);
+}
+
+/* Its deadline has passed and it is open. Only whoever moved the control word to fired comes here.
+ */
+static __noinline int section_fire(struct thread *t, const struct ending *e, __u64 off_cpu)
+{
+	struct watch_stats *st;
+
+	if (!t || !e)
+		return 0;
+	st = stats_of(CTL_SECTION(e->ctl));
+	if (st)
+		__sync_fetch_and_add(&st->fired, 1);
+	return section_report(e, off_cpu ? &t->cur : NULL);
+}
+
+/* A frame section whose frame is above the user's stack pointer is over, though its stop was not
+ * seen (exception, longjmp): it must not fire. */
+INLINE bool frame_is_gone(struct task_struct *task, __u64 sp)
+{
+	struct pt_regs *regs;
+
+	if (!sp)
+		return false;
+	regs = (struct pt_regs *)bpf_task_pt_regs(task);
+	return regs->sp > sp && regs->sp - sp < STACK_SPAN;
+}
+
+struct check {
+	struct thread *t;
+	struct task_struct *task;
+	__u64 now;
+	__u64 next;    /* earliest deadline still to come */
+	__u64 off_cpu; /* the thread is off CPU: state, since and off are a consistent copy of its
+			  own */
+	__u64 since;
+	__u64 off[NR_OFF];
+	__u32 state;
+	__u32 pad;
+};
+
+static __noinline long check_one(__u32 i, struct check *c)
+{
+	struct thread *t = c->t;
+	struct open_section *o;
+	struct ending e = {};
+	__u64 ctl, deadline;
+
+	if (i >= t->top || i >= WATCH_OPEN)
+		return 1;
+	o = &t->open[i];
+	ctl = *(volatile __u64 *)&o->ctl;
+	if (!(ctl & CTL_OPEN) || (ctl & CTL_FIRED))
+		return 0;
+	deadline = o->deadline;
+	if (c->now >= deadline && frame_is_gone(c->task, o->sp))
+		deadline = c->now + poll_min_ns;
+	if (c->now < deadline) {
+		if (deadline < c->next)
+			c->next = deadline;
+		return 0;
+	}
+	ending_fill(&e, t, o, ctl, c->now);
+	if (c->off_cpu) {
+		e.state = c->state;
+		for (int k = 0; k < NR_OFF; k++) {
+			e.off[k] = c->off[k] - o->off[k];
+			if (c->state == (__u32)k + TS_WAITING && c->now > c->since)
+				e.off[k] += c->now - c->since;
+		}
+	}
+	/* A success says that the slot was this section's all the while it was read. */
+	if (__sync_val_compare_and_swap(&o->ctl, ctl, ctl | CTL_FIRED) != ctl)
+		return 0;
+	e.type = EV_FIRED;
+	comm_of(e.comm, c->task);
+	section_fire(t, &e, c->off_cpu);
+	return 0;
+}
+
+/* Fire what is due, in the thread's own context or on its CPU; sets next_deadline to what is due
+ * next. */
+static __noinline int sections_check(struct thread *t, struct task_struct *task, __u64 now)
+{
+	struct check c = {.t = t, .task = task, .now = now, .next = ~0ull};
+
+	if (!t || !task)
+		return 0;
+	bpf_loop(WATCH_OPEN, check_one, &c, 0);
+	t->next_deadline = c.next == ~0ull ? 0 : c.next;
+	return 0;
+}
+
+/* --- keyed sections
+ * -----------------------------------------------------------------------------------------------
+ */
+
+INLINE void keyed_fill(struct ending *e, const struct keyed *k, const struct keyed_id *id,
+		       __u64 ctl, __u64 end)
+{
+	e->ctl = ctl;
+	e->start = k->start;
+	e->deadline = k->deadline;
+	e->end = end;
+	e->key = id->key;
+	e->tid = k->tid;
+	e->tgid = id->tgid;
+	e->stop_tid = k->tid;
+	e->state = TS_UNKNOWN;
+	e->flags = SECTION_KEYED | (ctl & CTL_FIRED ? SECTION_FIRED : 0);
+	__builtin_memcpy(e->comm, k->comm, sizeof(e->comm));
+}
+
+/* The deadline of a keyed section came up in a queue. */
+static __noinline int keyed_check(struct deadline *d, __u64 now)
+{
+	struct keyed_id id = {};
+	struct ending e = {};
+	struct watch_stats *st;
+	struct keyed *k;
+	__u64 ctl;
+
+	if (!d)
+		return 0;
+	id.key = d->key;
+	id.section = d->section;
+	id.tgid = d->id;
+	k = bpf_map_lookup_elem(&keyed_open, &id);
+	if (!k)
+		return 0;
+	ctl = *(volatile __u64 *)&k->ctl;
+	if (!(ctl & CTL_OPEN) || (ctl & CTL_FIRED) || now < k->deadline)
+		return 0;
+	if (__sync_val_compare_and_swap(&k->ctl, ctl, ctl | CTL_FIRED) != ctl)
+		return 0;
+	st = stats_of(CTL_SECTION(ctl));
+	if (st)
+		__sync_fetch_and_add(&st->fired, 1);
+	keyed_fill(&e, k, &id, ctl, now);
+	e.type = EV_FIRED;
+	e.flags |= SECTION_NO_SPLIT;
+	return section_report(&e, NULL);
+}
+
+#endif

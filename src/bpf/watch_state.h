@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+#ifndef TOCSIN_BPF_WATCH_STATE_H
+#define TOCSIN_BPF_WATCH_STATE_H
+
+/* What the kernel half remembers: the maps, and who may write which field. */
+
+#include "kernel.h"
+
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_tracing.h>
+
+#include "../abi/watch.h"
+
+#define barrier_compiler() asm volatile("" ::: "memory")
+#define INLINE             static __always_inline
+
+/* Off-CPU states have an accumulator each; the time on a CPU is what remains of the elapsed time.
+ */
+#define NR_OFF        (TS_STOPPED - TS_WAITING + 1)
+#define OFF_INDEX(st) ((st)-TS_WAITING)
+
+/* An open section's control word: serial << 16 | section << 8 | bits. 0: the slot is idle.
+ * Published last by the start, taken with one exchange by whoever ends it, and moved from open to
+ * fired by one compare-and-exchange: so a deadline and a stop that race have one order, and a
+ * section is reported as fired at most once. */
+#define CTL_OPEN                  1ull
+#define CTL_FIRED                 2ull
+#define CTL_SECTION(ctl)          ((__u32)((ctl) >> 8) & 0xff)
+#define CTL_SERIAL(ctl)           ((ctl) >> 16)
+#define CTL_MAKE(serial, section) ((serial) << 16 | (__u64)(section) << 8 | CTL_OPEN)
+
+struct open_section {
+	__u64 ctl;
+	__u64 start;
+	__u64 deadline;
+	__u64 sp; /* frame sections: stack pointer at the function's first instruction; else 0 */
+	__u64 off[NR_OFF]; /* the thread's accumulators at the start */
+	__u64 short_ns;
+	__u32 n_long;
+	__u32 n_short;
+};
+
+/*
+ * One registered thread. Writers: the thread itself in its probes and in the switch hooks of the
+ * CPU that it leaves or enters; the timer of the CPU it runs on, as an interrupt on top of it; its
+ * waker (`off`, `state`, `since`, `cur`'s waker fields), while it is off CPU, under the kernel's
+ * own pi_lock. Other CPUs' timers only read, between two equal even values of `seq`, and
+ * compare-and-exchange `ctl` and `queued`.
+ */
+struct thread {
+	__u32 tid;
+	__u32 tgid;
+	__u32 state; /* enum tocsin_state */
+	__u32 seq;   /* odd while off, state and since change */
+	__u64 since; /* when it entered the state */
+	__u64 off[NR_OFF];
+	__u64 next_deadline; /* of the open sections not fired; may be too early, never too late; 0:
+				none */
+	__u64 queued;        /* the time under which a CPU's queue holds the thread; 0: none */
+	__u64 gap;           /* last time at which a switch turned out to be missed */
+	__u64 poll_ns;       /* smallest budget that the thread has started */
+	__u64 serial; /* of the next section; starts at the registration's time, so (tid, serial) is
+			 not reused */
+	__u32 top;    /* slots in use: open[top - 1] is open, below may be holes */
+	__u32 starts; /* sections started, modulo 2^32: tells the poll whether the thread is still
+			 busy with sections */
+	__u32 polled_starts;
+	__u32 idle_polls;
+	__u32 n_long; /* long spells of the outermost section, stored or not */
+	__u32 n_short;
+	__u64 short_ns;
+	__u64 cfs; /* run queue at the switch-out, as a number; read with probe reads only */
+	__u64 throttle_clock;
+	__u32 note_kind;
+	__u32 futex_word;
+	__u64 note[WATCH_ARGS];
+	__u16 chunk[WATCH_CHUNKS]; /* 1 + index into spells; 0: none */
+	struct watch_spell cur;
+	struct open_section open[WATCH_OPEN];
+	__u8 over[WATCH_SECTIONS_MAX]; /* starts of a section that found no slot: as many stops are
+					  ignored */
+};
+
+/* Key: task. Value: its state. Made at the thread's first start; a failure is LOSS_THREAD_NOMEM. */
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct thread);
+} threads SEC(".maps");
+
+/* Key: link cookie. Value: what the probe does. Written by the collector. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, WATCH_PROBES_MAX);
+	__type(key, __u32);
+	__type(value, struct watch_probe);
+} probes SEC(".maps");
+
+/* Key: section. Value: its counters and histogram, per CPU. Sized by the collector. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct watch_stats);
+} stats SEC(".maps");
+
+/* Key: thread group. Value: unused. The processes to watch; grows by fork when `follow` is set.
+ * When full: the child is not watched, LOSS_THREADS_FULL. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u32);
+	__type(value, __u32);
+} processes SEC(".maps");
+
+/* Spells in chunks of WATCH_CHUNK; a chunk belongs to the thread that popped it from free_chunks
+ * until its outermost section closes. When empty: the spell is summed but not kept,
+ * LOSS_SPELLS_FULL. */
+struct chunk {
+	struct watch_spell spell[WATCH_CHUNK];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct chunk);
+} spells SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_STACK);
+	__uint(max_entries, 1);
+	__type(value, __u32);
+} free_chunks SEC(".maps");
+
+/* Key: hash of a kernel stack. Value: its addresses, 0-terminated when shorter. When full: stack id
+ * 0, LOSS_STACKS_FULL. */
+struct kernel_stack {
+	__u64 addr[WATCH_STACK];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u32);
+	__type(value, struct kernel_stack);
+} stacks SEC(".maps");
+
+/* Sections that pair by key. When full: LOSS_KEYED_FULL. */
+struct keyed_id {
+	__u64 key;
+	__u32 section;
+	__u32 tgid;
+};
+
+struct keyed {
+	__u64 ctl;
+	__u64 start;
+	__u64 deadline;
+	__u64 off[NR_OFF];
+	__u32 tid; /* who started it */
+	__u32 pad;
+	char comm[WATCH_COMM_LEN];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct keyed_id);
+	__type(value, struct keyed);
+} keyed_open SEC(".maps");
+
+/* To the collector. When full: LOSS_EVENT_RING_FULL. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4 << 20);
+} events SEC(".maps");
+
+/* One stretch of a task on this CPU, ending at t. */
+struct stint {
+	__u64 t;
+	__u32 tid;
+	__s32 prio;
+	char comm[WATCH_COMM_LEN];
+};
+
+#define STINTS 64
+#define STAGED 64
+
+/* A deadline that a queue holds: of a thread, or of a keyed section. */
+struct deadline {
+	__u64 when;
+	__u64 key;
+	__u32 id;      /* thread, or thread group of a keyed section */
+	__u32 section; /* DEADLINE_THREAD, or the keyed section's */
+};
+
+#define DEADLINE_THREAD (~0u)
+
+/* Key: CPU. Only programs running on that CPU write, and the timer that is pinned to it. */
+struct cpu_state {
+	__u64 armed_at; /* when the CPU's timer is to run; 0: not armed */
+	__u32 queue_len;
+	__u32 staged_head; /* reserved by atomic add */
+	__u32 staged_tail;
+	__u32 next_stint;
+	__u64 io_t; /* last completion of a block request */
+	__u64 io_latency_ns;
+	__u32 io_dev;
+	__u32 io_bytes;
+	struct stint stint[STINTS];
+	struct deadline staged[STAGED]; /* keyed starts on their way to the queue; when == 0: not
+					   yet written */
+	struct kernel_stack scratch;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct cpu_state);
+} cpus SEC(".maps");
+
+/* Key: CPU. Made and initialised at load: bpf_timer_init may give out later. Probes may not touch
+ * this map. */
+struct cpu_timer {
+	struct bpf_timer timer;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct cpu_timer);
+} timers SEC(".maps");
+
+/* Key: CPU * queue_capacity + place in the CPU's heap. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct deadline);
+} queues SEC(".maps");
+
+/* Never drained: an empty drain with a forced wake-up raises the interrupt in which the timer is
+ * armed. */
+struct {
+	__uint(type, BPF_MAP_TYPE_USER_RINGBUF);
+	__uint(max_entries, 4096);
+} kicks SEC(".maps");
+
+/* Key: 0.. Value: name of a process to watch, as the kernel keeps it. */
+struct wanted_comm {
+	char comm[WATCH_COMM_LEN];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 8);
+	__type(key, __u32);
+	__type(value, struct wanted_comm);
+} wanted_comms SEC(".maps");
+
+/* Set by the collector before the load. */
+const volatile __u64 gate_ns = 50000;      /* spells shorter than this are summed only */
+const volatile __u64 poll_min_ns = 100000; /* a running thread is looked at no oftener than this */
+const volatile __u64 timer_flags = TIMER_ABS | TIMER_CPU_PIN;
+const volatile __u32 queue_capacity = 8192;
+const volatile __u32 max_threads = 65536;
+const volatile __u32 nr_cpus = 1;
+const volatile __u32 nr_wanted_comms = 0;
+const volatile __u32 watch_all = 0;       /* every process that hits a probe */
+const volatile __u32 follow = 0;          /* children of watched processes */
+const volatile __u64 cgroup_id = 0;       /* processes in this cgroup, or below it */
+const volatile __u32 cgroup_subsys = ~0u; /* index of its version 1 controller; ~0: version 2 */
+const volatile __u32 own_tgid = 0;        /* the collector: never watched */
+
+/* Read by the collector while running. */
+__u64 losses[LOSS_NR];
+__u64 nr_threads; /* registered now */
+__u64 nr_kicks;
+__u64 nr_timer_runs;
+__u64 timers_missing; /* timers that could not be made at load */
+
+INLINE void lose(__u32 which)
+{
+	if (which < LOSS_NR)
+		__sync_fetch_and_add(&losses[which], 1);
+}
+
+INLINE struct thread *thread_of(struct task_struct *task)
+{
+	if (!task->bpf_storage) /* one load instead of a helper call for the many that are not
+				   watched */
+		return NULL;
+	return bpf_task_storage_get(&threads, task, 0, 0);
+}
+
+INLINE struct cpu_state *this_cpu(void)
+{
+	__u32 cpu = bpf_get_smp_processor_id();
+
+	return bpf_map_lookup_elem(&cpus, &cpu);
+}
+
+#endif
