@@ -169,11 +169,12 @@ static bool name_next(const struct opt **o, struct named *n)
 	return true;
 }
 
-static const struct opt no_options[] = {{.kind = OPT_END}};
+static const struct opt *options_of(const struct opt_command *cmd)
+{
+	static const struct opt none[] = {{.kind = OPT_END}};
 
-#define for_each_name(cmd, o, n)                                                          \
-	for ((o) = (cmd)->options ? (cmd)->options : no_options, (n) = (struct named){0}; \
-	     name_next(&(o), &(n));)
+	return cmd->options ? cmd->options : none;
+}
 
 /* The option that @len bytes of @word (with the dashes) name, whole or shortened. */
 static int named_find(const struct reading *rd, const char *word, size_t len,
@@ -182,16 +183,15 @@ static int named_find(const struct reading *rd, const char *word, size_t len,
 	struct tocsin_nearest nearest;
 	char names[300], wanted[96];
 	struct tocsin_text t;
-	const struct opt *o;
-	struct named n;
+	const struct opt *o = options_of(rd->cmd);
+	struct named n = {0};
 	unsigned nr = 0;
 
 	(void)snprintf(wanted, sizeof(wanted), "%.*s",
 		       (int)(len < sizeof(wanted) ? len : sizeof(wanted)), word);
 	tocsin_nearest_init(&nearest, wanted);
 	tocsin_text_init(&t, names, sizeof(names));
-	for_each_name(rd->cmd, o, n)
-	{
+	while (name_next(&o, &n)) {
 		tocsin_nearest_offer(&nearest, n.shown);
 		if (len <= 2 || len > strlen(n.shown) || memcmp(n.shown, word, len) != 0)
 			continue;
@@ -216,10 +216,12 @@ static int named_find(const struct reading *rd, const char *word, size_t len,
 /* Does a long option have just this name? For `-json`, which is a cluster of letters. */
 static bool name_exists(const struct opt_command *cmd, const char *name)
 {
-	const struct opt *o;
-	struct named n;
+	const struct opt *o = options_of(cmd);
+	struct named n = {0};
 
-	for_each_name(cmd, o, n) if (strcmp(n.shown + 2, name) == 0) return true;
+	while (name_next(&o, &n))
+		if (strcmp(n.shown + 2, name) == 0)
+			return true;
 	return false;
 }
 
