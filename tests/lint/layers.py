@@ -19,7 +19,7 @@ ALLOWED = {
     "collector": ["base", "abi", "elf", "bpf"],
     "analysis": ["base", "abi", "collector/section.h"],
     "ctf": ["base", "abi", "analysis/model.h", "analysis/causes.def"],
-    "report": ["base", "abi", "analysis/model.h", "analysis/causes.def"],
+    "report": ["base", "abi", "ctf", "analysis/model.h", "analysis/causes.def"],
     "cli": ["base", "abi", "elf", "bpf", "collector", "analysis", "ctf", "report"],
 }
 # The kernel half is compiled for another machine: only layouts shared with it, whatever its loader may use.
