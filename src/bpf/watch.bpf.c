@@ -554,7 +554,7 @@ static __noinline int sections_abandon(struct thread *t, __u64 now, __u32 flag)
 		st = stats_of(CTL_SECTION(ctl));
 		if (st)
 			__sync_fetch_and_add(&st->abandoned, 1);
-		if ((ctl & CTL_FIRED) || now >= o->deadline)
+		if (((ctl & CTL_FIRED) || now >= o->deadline) && !dropped[CTL_SECTION(ctl)])
 			section_end_over(t, o, ctl, now, flag);
 	}
 	t->top = 0;

@@ -351,7 +351,7 @@ static __noinline long check_one(__u32 i, struct check *c)
 		return 1;
 	o = &t->open[i];
 	ctl = *(volatile __u64 *)&o->ctl;
-	if (!(ctl & CTL_OPEN) || (ctl & CTL_FIRED))
+	if (!(ctl & CTL_OPEN) || (ctl & CTL_FIRED) || dropped[CTL_SECTION(ctl)])
 		return 0;
 	deadline = o->deadline;
 	if (c->now >= deadline && frame_is_gone(c->task, o->sp))
@@ -430,7 +430,8 @@ static __noinline int keyed_check(struct deadline *d, __u64 now)
 	if (!k)
 		return 0;
 	ctl = *(volatile __u64 *)&k->ctl;
-	if (!(ctl & CTL_OPEN) || (ctl & CTL_FIRED) || now < k->deadline)
+	if (!(ctl & CTL_OPEN) || (ctl & CTL_FIRED) || now < k->deadline ||
+	    dropped[CTL_SECTION(ctl)])
 		return 0;
 	if (__sync_val_compare_and_swap(&k->ctl, ctl, ctl | CTL_FIRED) != ctl)
 		return 0;

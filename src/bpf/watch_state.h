@@ -281,7 +281,9 @@ const volatile __u32 own_tgid = 0;        /* the collector: never watched */
 
 /* Read by the collector while running. */
 __u64 losses[LOSS_NR];
-__u64 nr_threads; /* registered now */
+__u8 dropped[WATCH_SECTIONS_MAX]; /* sections that the collector has taken away: open ones never
+				     fire */
+__u64 nr_threads;                 /* registered now */
 __u64 nr_kicks;
 __u64 nr_timer_runs;
 __u64 timers_missing; /* timers that could not be made at load */

@@ -1,0 +1,393 @@
+// SPDX-License-Identifier: MIT
+/* Loads and holds the kernel half of `tocsin watch`. */
+#include "watch.h"
+
+#include <errno.h>
+#include <malloc.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include <bpf/libbpf.h>
+
+#include "../base/cleanup.h"
+/* bpftool's generated code is not ours to mend */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wsign-conversion"
+#pragma GCC diagnostic ignored "-Wcast-qual"
+#include "watch.skel.h"
+#pragma GCC diagnostic pop
+
+struct watch_kernel {
+	struct watch_bpf *skel;
+	struct ring_buffer *ring;
+	struct watch_stats *per_cpu; /* scratch for one section's statistics of all CPUs */
+	int nr_cpus;
+	bool throttle_known;
+	bool has_task_lookup;
+	watch_event_fn fn;
+	void *arg;
+};
+
+/* The last complaint of libbpf, which has the kernel's own words; one load at a time. */
+static __thread char last_complaint[256];
+
+static int keep_complaint(enum libbpf_print_level level, const char *fmt, va_list args)
+{
+	char line[256];
+
+	if (level != LIBBPF_WARN)
+		return 0;
+	(void)vsnprintf(line, sizeof(line), fmt, args);
+	line[strcspn(line, "\n")] = 0;
+	/* "try raising RLIMIT_MEMLOCK" is wrong on every kernel that this loads on */
+	if (!strstr(line, "RLIMIT_MEMLOCK") && !strstr(line, "failed to load object") &&
+	    !strstr(line, "-- "))
+		memcpy(last_complaint, line, sizeof(last_complaint));
+	return 0;
+}
+
+void watch_kernel_defaults(struct watch_kernel_config *cfg)
+{
+	*cfg = (struct watch_kernel_config){
+		.gate_ns = 50000,
+		.poll_min_ns = 100000,
+		.max_threads = 65536,
+		.max_sections = 32,
+		.max_spells = 8192,
+		.max_keyed = 65536,
+		.max_stacks = 4096,
+		.max_deadlines = 8192,
+		.ring_bytes = 4u << 20,
+		.cgroup_subsys = ~0u,
+	};
+}
+
+static int configure(struct watch_bpf *s, const struct watch_kernel_config *cfg, int nr_cpus)
+{
+	uint32_t nr_chunks = (cfg->max_spells + WATCH_CHUNK - 1) / WATCH_CHUNK;
+	int r = 0;
+
+	s->rodata->gate_ns = cfg->gate_ns;
+	s->rodata->poll_min_ns = cfg->poll_min_ns;
+	s->rodata->max_threads = cfg->max_threads;
+	s->rodata->queue_capacity = cfg->max_deadlines;
+	s->rodata->nr_cpus = (uint32_t)nr_cpus;
+	s->rodata->nr_wanted_comms = cfg->nr_comms;
+	s->rodata->watch_all = cfg->all;
+	s->rodata->follow = cfg->follow;
+	s->rodata->cgroup_id = cfg->cgroup_id;
+	s->rodata->cgroup_subsys = cfg->cgroup_subsys;
+	s->rodata->own_tgid = (uint32_t)getpid();
+	r = r ?: bpf_map__set_max_entries(s->maps.stats, cfg->max_sections);
+	r = r ?: bpf_map__set_max_entries(s->maps.spells, nr_chunks);
+	r = r ?: bpf_map__set_max_entries(s->maps.free_chunks, nr_chunks);
+	r = r ?: bpf_map__set_max_entries(s->maps.stacks, cfg->max_stacks);
+	r = r ?: bpf_map__set_max_entries(s->maps.keyed_open, cfg->max_keyed);
+	r = r ?: bpf_map__set_max_entries(s->maps.events, (uint32_t)cfg->ring_bytes);
+	r = r ?: bpf_map__set_max_entries(s->maps.cpus, (uint32_t)nr_cpus);
+	r = r ?: bpf_map__set_max_entries(s->maps.timers, (uint32_t)nr_cpus);
+	r = r ?: bpf_map__set_max_entries(s->maps.queues, (uint32_t)nr_cpus * cfg->max_deadlines);
+	return r;
+}
+
+static int fill_maps(struct watch_bpf *s, const struct watch_kernel_config *cfg)
+{
+	uint32_t nr_chunks = bpf_map__max_entries(s->maps.free_chunks);
+
+	for (uint32_t i = 0; i < nr_chunks; i++)
+		if (bpf_map_update_elem(bpf_map__fd(s->maps.free_chunks), NULL, &i, BPF_ANY))
+			return -errno;
+	for (uint32_t i = 0; i < cfg->nr_comms; i++) {
+		char comm[WATCH_COMM_LEN] = "";
+
+		memcpy(comm, cfg->comm[i], strnlen(cfg->comm[i], sizeof(comm) - 1));
+		if (bpf_map_update_elem(bpf_map__fd(s->maps.wanted_comms), &i, comm, BPF_ANY))
+			return -errno;
+	}
+	return 0;
+}
+
+static int make_timers(struct watch_bpf *s, struct tocsin_err *err)
+{
+	LIBBPF_OPTS(bpf_test_run_opts, opts);
+	int r = bpf_prog_test_run_opts(bpf_program__fd(s->progs.make_timers), &opts);
+
+	if (r)
+		return tocsin_err_fail(-errno, err, "cannot run the program that makes the timers");
+	if (s->bss->timers_missing)
+		return tocsin_err_fail(-ENOMEM, err, "the kernel could not make %llu of its timers",
+				       (unsigned long long)s->bss->timers_missing);
+	return 0;
+}
+
+/* Which fields the running kernel has: what its BTF says, as the loaded program sees it. */
+static void read_btf(struct watch_kernel *k)
+{
+	struct btf *btf = btf__load_vmlinux_btf();
+	const struct btf_member *m;
+	const struct btf_type *t;
+	int id;
+
+	if (!btf)
+		return;
+	id = btf__find_by_name_kind(btf, "task_struct", BTF_KIND_STRUCT);
+	t = id > 0 ? btf__type_by_id(btf, (uint32_t)id) : NULL;
+	m = t ? btf_members(t) : NULL;
+	for (unsigned i = 0; t && i < btf_vlen(t); i++)
+		if (!strcmp(btf__name_by_offset(btf, m[i].name_off), "throttled"))
+			k->throttle_known = true;
+	k->has_task_lookup = btf__find_by_name_kind(btf, "bpf_task_from_pid", BTF_KIND_FUNC) > 0;
+	btf__free(btf);
+}
+
+static int attach_hooks(struct watch_bpf *s, struct tocsin_err *err)
+{
+	struct {
+		struct bpf_program *prog;
+		struct bpf_link **link;
+	} hook[] = {
+		{s->progs.on_exit, &s->links.on_exit},
+		{s->progs.on_exec, &s->links.on_exec},
+		{s->progs.on_fork, &s->links.on_fork},
+		{s->progs.on_switch, &s->links.on_switch},
+		{s->progs.on_waking, &s->links.on_waking},
+		{s->progs.on_wakeup, &s->links.on_wakeup},
+		{s->progs.on_io, &s->links.on_io},
+		{s->progs.on_kick, &s->links.on_kick},
+	};
+
+	for (size_t i = 0; i < sizeof(hook) / sizeof(hook[0]); i++) {
+		*hook[i].link = bpf_program__attach(hook[i].prog);
+		if (!*hook[i].link)
+			return tocsin_err_fail(-errno, err, "cannot attach '%s': %s",
+					       bpf_program__section_name(hook[i].prog),
+					       strerror(errno));
+	}
+	return 0;
+}
+
+static int on_event(void *ctx, void *data, size_t size)
+{
+	struct watch_kernel *k = ctx;
+
+	return k->fn(k->arg, data, size);
+}
+
+static int load(struct watch_kernel *k, const struct watch_kernel_config *cfg,
+		struct tocsin_err *err)
+{
+	int r;
+
+	k->skel = watch_bpf__open();
+	if (!k->skel)
+		return tocsin_err_fail(-errno, err, "cannot open the kernel half: %s",
+				       last_complaint);
+	r = configure(k->skel, cfg, k->nr_cpus);
+	if (r)
+		return tocsin_err_fail(r, err, "cannot set the limits of the kernel half: %s",
+				       strerror(-r));
+	r = watch_bpf__load(k->skel);
+	if (r)
+		return tocsin_err_fail(r, err, "cannot load the kernel half: %s%s%s", strerror(-r),
+				       last_complaint[0] ? ": " : "", last_complaint);
+	r = fill_maps(k->skel, cfg);
+	if (r)
+		return tocsin_err_fail(r, err, "cannot fill the maps of the kernel half: %s",
+				       strerror(-r));
+	r = make_timers(k->skel, err);
+	if (r)
+		return r;
+	k->ring = ring_buffer__new(bpf_map__fd(k->skel->maps.events), on_event, k, NULL);
+	if (!k->ring)
+		return tocsin_err_fail(-errno, err, "cannot map the event ring: %s",
+				       strerror(errno));
+	return attach_hooks(k->skel, err);
+}
+
+int watch_kernel_open(const struct watch_kernel_config *cfg, struct watch_kernel **ret,
+		      struct tocsin_err *err)
+{
+	libbpf_print_fn_t previous = libbpf_set_print(keep_complaint);
+	struct watch_kernel *k = calloc(1, sizeof(*k));
+	int r = -ENOMEM;
+
+	last_complaint[0] = 0;
+	if (k) {
+		k->nr_cpus = libbpf_num_possible_cpus();
+		r = k->nr_cpus < 0 ? k->nr_cpus : 0;
+	}
+	if (!r) {
+		k->per_cpu = calloc((size_t)k->nr_cpus, sizeof(*k->per_cpu));
+		r = k->per_cpu ? 0 : -ENOMEM;
+	}
+	if (!r)
+		read_btf(k);
+	if (!r)
+		r = load(k, cfg, err);
+	(void)libbpf_set_print(previous);
+	(void)malloc_trim(0); /* the kernel's types were some 20 MB for a moment */
+	if (r) {
+		watch_kernel_close(k);
+		return r;
+	}
+	*ret = k;
+	return 0;
+}
+
+struct watch_kernel *watch_kernel_close(struct watch_kernel *k)
+{
+	if (!k)
+		return NULL;
+	ring_buffer__free(k->ring);
+	watch_bpf__destroy(k->skel);
+	free(k->per_cpu);
+	free(k);
+	return NULL;
+}
+
+int watch_kernel_set_probe(struct watch_kernel *k, uint32_t cookie, const struct watch_probe *probe)
+{
+	return bpf_map_update_elem(bpf_map__fd(k->skel->maps.probes), &cookie, probe, BPF_ANY)
+		       ? -errno
+		       : 0;
+}
+
+void watch_kernel_drop_section(struct watch_kernel *k, uint32_t section)
+{
+	if (section < WATCH_SECTIONS_MAX)
+		__atomic_store_n(&k->skel->bss->dropped[section], 1, __ATOMIC_RELEASE);
+}
+
+int watch_kernel_add_process(struct watch_kernel *k, uint32_t tgid)
+{
+	uint32_t one = 1;
+
+	return bpf_map_update_elem(bpf_map__fd(k->skel->maps.processes), &tgid, &one, BPF_ANY)
+		       ? -errno
+		       : 0;
+}
+
+bool watch_kernel_watches(struct watch_kernel *k, uint32_t tgid)
+{
+	uint32_t one;
+
+	return !bpf_map_lookup_elem(bpf_map__fd(k->skel->maps.processes), &tgid, &one);
+}
+
+static struct bpf_program *program_of(struct watch_kernel *k, enum watch_program which)
+{
+	switch (which) {
+	case WATCH_PROBE_START: return k->skel->progs.probe_start;
+	case WATCH_PROBE_STOP: return k->skel->progs.probe_stop;
+	case WATCH_RECORD_START: return k->skel->progs.record_start;
+	case WATCH_RECORD_STOP: return k->skel->progs.record_stop;
+	case WATCH_NOTE: return k->skel->progs.probe_note;
+	}
+	return NULL;
+}
+
+int watch_kernel_attach_uprobe(struct watch_kernel *k, const struct watch_uprobe *u,
+			       void **ret_link, struct tocsin_err *err)
+{
+	LIBBPF_OPTS(bpf_uprobe_opts, opts, .ref_ctr_offset = u->ref_ctr_offset,
+		    .bpf_cookie = u->cookie, .retprobe = u->is_return);
+	libbpf_print_fn_t previous = libbpf_set_print(keep_complaint);
+	struct bpf_link *link;
+	int r;
+
+	link = bpf_program__attach_uprobe_opts(program_of(k, u->program), u->pid, u->path,
+					       u->offset, &opts);
+	r = link ? 0 : -errno;
+	(void)libbpf_set_print(previous);
+	if (r)
+		return tocsin_err_fail(r, err, "cannot attach a probe at '%s'+0x%llx: %s", u->path,
+				       (unsigned long long)u->offset, strerror(-r));
+	*ret_link = link;
+	return 0;
+}
+
+int watch_kernel_attach_tracepoint(struct watch_kernel *k, enum watch_program program,
+				   const char *category, const char *name, uint32_t cookie,
+				   void **ret_link, struct tocsin_err *err)
+{
+	LIBBPF_OPTS(bpf_tracepoint_opts, opts, .bpf_cookie = cookie);
+	libbpf_print_fn_t previous = libbpf_set_print(keep_complaint);
+	struct bpf_link *link;
+	int r;
+
+	link = bpf_program__attach_tracepoint_opts(program_of(k, program), category, name, &opts);
+	r = link ? 0 : -errno;
+	(void)libbpf_set_print(previous);
+	if (r)
+		return tocsin_err_fail(r, err, "cannot attach to the tracepoint '%s:%s': %s",
+				       category, name, strerror(-r));
+	*ret_link = link;
+	return 0;
+}
+
+void *watch_link_close(void *link)
+{
+	(void)bpf_link__destroy(link); /* closes the descriptor; the kernel cannot refuse */
+	return NULL;
+}
+
+int watch_kernel_event_fd(struct watch_kernel *k)
+{
+	return ring_buffer__epoll_fd(k->ring);
+}
+
+int watch_kernel_consume(struct watch_kernel *k, watch_event_fn fn, void *arg)
+{
+	k->fn = fn;
+	k->arg = arg;
+	return ring_buffer__consume(k->ring);
+}
+
+void watch_kernel_losses(struct watch_kernel *k, uint64_t loss[LOSS_NR])
+{
+	for (int i = 0; i < LOSS_NR; i++)
+		loss[i] = __atomic_load_n(&k->skel->bss->losses[i], __ATOMIC_RELAXED);
+}
+
+int watch_kernel_stats(struct watch_kernel *k, uint32_t section, struct watch_stats *ret)
+{
+	const size_t words = sizeof(*ret) / sizeof(uint64_t);
+	uint64_t *sum = (uint64_t *)ret;
+
+	if (bpf_map_lookup_elem(bpf_map__fd(k->skel->maps.stats), &section, k->per_cpu))
+		return -errno;
+	memset(ret, 0, sizeof(*ret));
+	for (int cpu = 0; cpu < k->nr_cpus; cpu++) {
+		const uint64_t *from = (const uint64_t *)&k->per_cpu[cpu];
+
+		for (size_t i = 0; i < words; i++)
+			sum[i] += from[i];
+	}
+	return 0;
+}
+
+size_t watch_kernel_stack(struct watch_kernel *k, uint32_t id, uint64_t frames[WATCH_STACK])
+{
+	size_t n = 0;
+
+	if (!id || bpf_map_lookup_elem(bpf_map__fd(k->skel->maps.stacks), &id, frames))
+		return 0;
+	while (n < WATCH_STACK && frames[n])
+		n++;
+	return n;
+}
+
+void watch_kernel_facts(struct watch_kernel *k, struct watch_kernel_facts *ret)
+{
+	*ret = (struct watch_kernel_facts){
+		.throttle_known = k->throttle_known,
+		.kicks = k->skel->links.on_kick != NULL,
+		.off_cpu = k->has_task_lookup,
+		.nr_threads = k->skel->bss->nr_threads,
+		.nr_kicks = k->skel->bss->nr_kicks,
+		.nr_timer_runs = k->skel->bss->nr_timer_runs,
+	};
+}

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef TOCSIN_BPF_WATCH_H
+#define TOCSIN_BPF_WATCH_H
+
+/* The loader of the kernel half of `tocsin watch`: one object, silent, every failure with its
+ * cause. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <linux/types.h>
+
+#include "../abi/watch.h"
+#include "../base/err.h"
+
+#define WATCH_COMMS_MAX 8
+
+struct watch_kernel_config {
+	uint64_t gate_ns;     /* spells shorter than this are summed only */
+	uint64_t poll_min_ns; /* a running thread is looked at no oftener than this */
+	uint32_t max_threads;
+	uint32_t max_sections; /* defined at once or one after the other, at most WATCH_SECTIONS_MAX
+				*/
+	uint32_t max_spells;   /* kept for all threads together */
+	uint32_t max_keyed;
+	uint32_t max_stacks;
+	uint32_t max_deadlines;            /* off CPU, a CPU */
+	uint64_t ring_bytes;               /* a power of two */
+	bool all;                          /* every process that hits a probe */
+	bool follow;                       /* children of watched processes */
+	uint64_t cgroup_id;                /* 0: none */
+	uint32_t cgroup_subsys;            /* ~0: cgroup version 2 */
+	const char *comm[WATCH_COMMS_MAX]; /* lent */
+	unsigned nr_comms;
+};
+
+/* The default of each field above; all, follow and the filters are off. */
+void watch_kernel_defaults(struct watch_kernel_config *cfg);
+
+enum watch_program {
+	WATCH_PROBE_START,
+	WATCH_PROBE_STOP,
+	WATCH_RECORD_START, /* of a tracepoint */
+	WATCH_RECORD_STOP,
+	WATCH_NOTE,
+};
+
+struct watch_kernel;
+
+/**
+ * watch_kernel_open() - load the kernel half, make its timers and attach its hooks.
+ * @cfg:     limits and filters, lent
+ * @ret:     to be given to watch_kernel_close()
+ * @err:     causes
+ *
+ * Nothing is watched until processes and probes are added. All links are held by descriptors: when
+ * this process ends, in whatever way, the kernel takes them away.
+ *
+ * Return: 0, or -EPERM no privilege, -ENOENT the kernel lacks something named in @err, -ENOMEM,
+ * -errno. Thread-safe: yes. Signal-safe: no.
+ */
+int watch_kernel_open(const struct watch_kernel_config *cfg, struct watch_kernel **ret,
+		      struct tocsin_err *err);
+
+struct watch_kernel *watch_kernel_close(struct watch_kernel *k);
+
+/** watch_kernel_set_probe() - say what the link with this cookie does. Return: 0, or -errno. */
+int watch_kernel_set_probe(struct watch_kernel *k, uint32_t cookie,
+			   const struct watch_probe *probe);
+
+/** watch_kernel_drop_section() - open sections of this index are given up, and never fire. */
+void watch_kernel_drop_section(struct watch_kernel *k, uint32_t section);
+
+/** watch_kernel_add_process() - watch this thread group. Return: 0, or -errno. */
+int watch_kernel_add_process(struct watch_kernel *k, uint32_t tgid);
+
+/** watch_kernel_watches() - is this thread group among the watched? (Not meaningful with `all`, a
+ * cgroup or a name.) */
+bool watch_kernel_watches(struct watch_kernel *k, uint32_t tgid);
+
+struct watch_uprobe {
+	enum watch_program program;
+	int pid;                 /* only this process, -1: every one that maps the file */
+	const char *path;        /* lent */
+	uint64_t offset;         /* in the file */
+	uint64_t ref_ctr_offset; /* of the USDT semaphore, 0: none */
+	bool is_return;
+	uint32_t cookie;
+};
+
+/**
+ * watch_kernel_attach_uprobe() - attach one probe.
+ * @u:        where, lent
+ * @ret_link: to be given to watch_link_close()
+ *
+ * Return: 0, or -errno of perf_event_open() or the link.
+ */
+int watch_kernel_attach_uprobe(struct watch_kernel *k, const struct watch_uprobe *u,
+			       void **ret_link, struct tocsin_err *err);
+
+/** watch_kernel_attach_tracepoint() - the same for category:name. Return: 0, or -errno. */
+int watch_kernel_attach_tracepoint(struct watch_kernel *k, enum watch_program program,
+				   const char *category, const char *name, uint32_t cookie,
+				   void **ret_link, struct tocsin_err *err);
+
+void *watch_link_close(void *link);
+
+typedef int (*watch_event_fn)(void *arg, const void *event, size_t len);
+
+/** watch_kernel_event_fd() - becomes readable when events wait. */
+int watch_kernel_event_fd(struct watch_kernel *k);
+
+/**
+ * watch_kernel_consume() - hand over what waits.
+ *
+ * Return: events handed over, or a negative errno of @fn, which stops it.
+ */
+int watch_kernel_consume(struct watch_kernel *k, watch_event_fn fn, void *arg);
+
+/** watch_kernel_losses() - the counters so far. */
+void watch_kernel_losses(struct watch_kernel *k, uint64_t loss[LOSS_NR]);
+
+/** watch_kernel_stats() - a section's counters, summed over CPUs. Return: 0, or -errno. */
+int watch_kernel_stats(struct watch_kernel *k, uint32_t section, struct watch_stats *ret);
+
+/** watch_kernel_stack() - addresses of a kernel stack. Return: frames, 0 when the id is not known.
+ */
+size_t watch_kernel_stack(struct watch_kernel *k, uint32_t id, uint64_t frames[WATCH_STACK]);
+
+struct watch_kernel_facts {
+	bool throttle_known; /* the kernel says when a task is throttled */
+	bool kicks;          /* a start can have its CPU's timer armed at once */
+	bool off_cpu;        /* deadlines fire while the thread is off CPU */
+	uint64_t nr_threads;
+	uint64_t nr_kicks;
+	uint64_t nr_timer_runs;
+};
+
+void watch_kernel_facts(struct watch_kernel *k, struct watch_kernel_facts *ret);
+
+#endif
