@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: MIT
+/* Tracepoints: which exist, and the layout of their records. */
+#include "tracefs.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "../base/cleanup.h"
+
+const char *tracefs_dir(void)
+{
+	static const char *const dir[] = {"/sys/kernel/tracing", "/sys/kernel/debug/tracing"};
+	char path[64];
+
+	for (size_t i = 0; i < sizeof(dir) / sizeof(dir[0]); i++) {
+		(void)snprintf(path, sizeof(path), "%s/events", dir[i]);
+		if (!access(path, F_OK))
+			return dir[i];
+	}
+	return NULL;
+}
+
+static int need_tracefs(const char **ret_dir, struct tocsin_err *err)
+{
+	*ret_dir = tracefs_dir();
+	if (*ret_dir)
+		return 0;
+	return tocsin_err_fail(-ENODEV, err,
+			       "no tracefs is mounted (or it may not be read): "
+			       "mount -t tracefs nodev /sys/kernel/tracing");
+}
+
+static void offer_category(const char *dir, const char *category, struct tocsin_nearest *near)
+{
+	char path[PATH_MAX];
+	struct dirent *d;
+	DIR *events;
+
+	(void)snprintf(path, sizeof(path), "%s/events/%s", dir, category);
+	events = opendir(path);
+	if (!events)
+		return;
+	while ((d = readdir(events)))
+		if (d->d_name[0] != '.')
+			tocsin_nearest_offer(near, d->d_name);
+	(void)closedir(events); /* nothing was written through it */
+}
+
+int tracefs_check(const char *category, const char *name, struct tocsin_nearest *near,
+		  struct tocsin_err *err)
+{
+	char path[PATH_MAX];
+	const char *dir;
+	struct stat st;
+	int r = need_tracefs(&dir, err);
+
+	if (r)
+		return r;
+	if (strchr(category, '/') || strchr(name, '/') || category[0] == '.' || name[0] == '.')
+		return -ENOENT;
+	(void)snprintf(path, sizeof(path), "%s/events/%s/%s/id", dir, category, name);
+	if (!stat(path, &st))
+		return 0;
+	r = -errno;
+	if (r == -ENOENT && near)
+		offer_category(dir, category, near);
+	return r;
+}
+
+/* One line: `\tfield:unsigned long args[6];\toffset:16;\tsize:48;\tsigned:0;` */
+static bool field_line(const char *line, char *text, size_t len, unsigned *offset, unsigned *size,
+		       unsigned *is_signed)
+{
+	const char *f = strstr(line, "field:"), *semi, *o;
+
+	if (!f)
+		return false;
+	f += strlen("field:");
+	semi = strchr(f, ';');
+	o = semi ? strstr(semi, "offset:") : NULL;
+	if (!o || sscanf(o, "offset:%u; size:%u; signed:%u;", offset, size, is_signed) != 3)
+		return false;
+	(void)snprintf(text, len, "%.*s", (int)(semi - f), f);
+	return true;
+}
+
+int tracefs_field(const char *category, const char *name, unsigned n, struct watch_arg *ret,
+		  struct tocsin_err *err)
+{
+	FILE *f TOCSIN_CLEANUP(tocsin_fclosep) = NULL;
+	char path[PATH_MAX], line[512], text[128];
+	unsigned offset, size, is_signed, i = 0;
+	const char *dir;
+	int r = need_tracefs(&dir, err);
+
+	if (r)
+		return r;
+	(void)snprintf(path, sizeof(path), "%s/events/%s/%s/format", dir, category, name);
+	f = fopen(path, "re");
+	if (!f)
+		return tocsin_err_fail(-errno, err, "cannot open '%s': %s", path, strerror(errno));
+	while (fgets(line, sizeof(line), f)) {
+		if (!field_line(line, text, sizeof(text), &offset, &size, &is_signed))
+			continue;
+		if (strstr(text, " common_") || i++ != n)
+			continue;
+		if ((size != 1 && size != 2 && size != 4 && size != 8) || offset > 0x3ff - 8)
+			return tocsin_err_fail(-EINVAL, err,
+					       "field %u of %s:%s, '%s', is not a number", n,
+					       category, name, text);
+		*ret = (struct watch_arg){.kind = ARG_RECORD,
+					  .size = (__u8)size,
+					  .is_signed = is_signed != 0,
+					  .value = (__s64)offset};
+		return 0;
+	}
+	return tocsin_err_fail(-ENOENT, err, "%s:%s has %u fields: there is no arg%u", category,
+			       name, i, n);
+}
