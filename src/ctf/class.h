@@ -29,7 +29,7 @@ enum ctf_kind {
 #include "kinds.def"
 #undef X
 	CTF_ENUM, /* uint8_t; the metadata names its values */
-	CTF_STR,  /* const char *, terminated; NULL is the empty string */
+	CTF_STR,  /* const char *, terminated; NULL is the empty string, which is written as "-" */
 	CTF_STRS, /* struct ctf_strs */
 	CTF_X64S, /* struct ctf_u64s, shown in hexadecimal */
 };

@@ -8,7 +8,12 @@
  *
  * `len` counts 8-byte words, header included; it stands where CTF has padding, so that no reader of
  * CTF sees it, and a reader of rings can step over records without knowing what they are. Fields
- * are aligned to their size, strings end in a zero byte, and the record is padded to 8.
+ * are aligned to their size, strings end in a zero byte, and the record is padded to 8. The padding
+ * behind the last record of a packet is not content of the packet: a reader of CTF looks for
+ * another record wherever there is content left.
+ *
+ * An empty string is written as "-". Babeltrace before 2.0.5 shows for an empty string what that
+ * field held in an earlier event (EfficiOS review 4528): a waker where there was none.
  */
 #include "record.h"
 
@@ -62,8 +67,11 @@ static void put_number(struct cursor *c, const void *value, size_t bytes)
 /* Runs of good bytes are copied whole; only a bad one is looked at alone. */
 static void put_string(struct cursor *c, const char *text)
 {
-	size_t len = text ? strlen(text) : 0, good = 0, pos = 0;
+	size_t len, good = 0, pos = 0;
 
+	if (!text || !*text)
+		text = "-";
+	len = strlen(text);
 	while (pos < len && !c->full) {
 		uint32_t code;
 		unsigned nr = utf8_step(text + pos, len - pos, &code);
@@ -114,9 +122,10 @@ static void put_field(struct cursor *c, const struct ctf_field *field, const voi
 }
 
 int ctf_record_write(const struct ctf_event_class *class, const void *values, uint64_t t_ns,
-		     bool extended, uint8_t *buf, size_t size, size_t *ret_len)
+		     bool extended, uint8_t *buf, size_t size, size_t *ret_content_bytes)
 {
 	struct cursor c = {.buf = buf, .size = size < CTF_RECORD_MAX ? size : CTF_RECORD_MAX};
+	size_t content;
 	uint16_t short_id, words = 0;
 
 	extended = extended || class->id >= CTF_ID_EXTENDED;
@@ -133,11 +142,12 @@ int ctf_record_write(const struct ctf_event_class *class, const void *values, ui
 	}
 	for (unsigned i = 0; i < class->nr_fields; i++)
 		put_field(&c, &class->field[i], (const uint8_t *)values + class->field[i].offset);
+	content = c.len;
 	put_align(&c, CTF_RECORD_ALIGN);
 	if (c.full)
 		return -E2BIG;
 	words = (uint16_t)(c.len / CTF_RECORD_ALIGN);
 	memcpy(buf + sizeof(short_id), &words, sizeof(words));
-	*ret_len = c.len;
+	*ret_content_bytes = content;
 	return 0;
 }

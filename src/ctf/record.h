@@ -16,14 +16,15 @@
  * @extended: write the whole time; needed when its upper half is not that of the record before
  * @buf:      where; aligned to CTF_RECORD_ALIGN in the packet
  * @size:     room there in bytes
- * @ret_len:  bytes written, a multiple of CTF_RECORD_ALIGN
+ * @ret_content_bytes: up to the end of its last field; the next record begins at the next
+ *            multiple of CTF_RECORD_ALIGN, the bytes before it are zero
  *
- * Bytes of strings that are no UTF-8 become U+FFFD.
+ * Bytes of strings that are no UTF-8 become U+FFFD, an empty string becomes "-".
  *
  * Return: 0, or -E2BIG when it is longer than @size or CTF_RECORD_MAX.
  * Thread-safe: yes. Signal-safe: yes.
  */
 int ctf_record_write(const struct ctf_event_class *class, const void *values, uint64_t t_ns,
-		     bool extended, uint8_t *buf, size_t size, size_t *ret_len);
+		     bool extended, uint8_t *buf, size_t size, size_t *ret_content_bytes);
 
 #endif

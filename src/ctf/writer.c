@@ -61,7 +61,7 @@ struct ctf_stream {
 	uint64_t last_ns;     /* of the last event taken */
 	uint64_t discarded;   /* events lost so far */
 	uint64_t nr_buffered; /* events in buf */
-	size_t len_bytes;     /* of them */
+	size_t len_bytes;     /* up to the end of the last one's last field */
 	uint64_t begin_ns;    /* of the first event in buf */
 	bool has_packet;      /* written_ns means something */
 	int broken; /* -errno: the file could not be cut back and takes no more packets; 0: sound */
@@ -223,20 +223,22 @@ int ctf_stream_append(struct ctf_stream *s, const struct ctf_event_class *event,
 {
 	int r, flushed = 0;
 
-	if (t_ns < s->last_ns) {
+	if (t_ns < s->last_ns || t_ns > CTF_TIME_MAX) {
 		t_ns = s->last_ns;
-		s->writer->stats.late++;
+		s->writer->stats.retimed++;
 	}
 	for (;;) {
 		uint64_t clock_ns = s->nr_buffered ? s->last_ns : packet_begin_ns(s, t_ns);
+		size_t start =
+			(s->len_bytes + CTF_RECORD_ALIGN - 1) & ~(size_t)(CTF_RECORD_ALIGN - 1);
 		size_t len;
 
 		r = ctf_record_write(event, values, t_ns, clock_ns >> 32 != t_ns >> 32,
-				     s->buf + s->len_bytes, sizeof(s->buf) - s->len_bytes, &len);
+				     s->buf + start, sizeof(s->buf) - start, &len);
 		if (r == 0) {
 			if (!s->nr_buffered)
 				s->begin_ns = t_ns;
-			s->len_bytes += len;
+			s->len_bytes = start + len;
 			s->nr_buffered++;
 			s->last_ns = t_ns;
 			return flushed;
@@ -255,7 +257,7 @@ int ctf_stream_packet(struct ctf_stream *s, const struct ctf_packet *packet)
 	int r = flush_stream(s);
 
 	if (packet->first_ns < s->last_ns || packet->last_ns < packet->first_ns ||
-	    packet->len_bytes % CTF_RECORD_ALIGN) {
+	    packet->last_ns > CTF_TIME_MAX) {
 		lose_events(s, packet->nr_events);
 		return -EINVAL;
 	}

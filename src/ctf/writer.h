@@ -17,13 +17,17 @@ struct ctf_stream;
 #define CTF_PACKET_MAX (256 * 1024)  /* bytes gathered before a packet is written */
 #define CTF_FLUSH_NS   1000000000ull /* and how long a record waits at most for ctf_writer_tick() */
 
+#define CTF_TIME_MAX \
+	(1ull << 62) /* ns; the sum with an offset to 1970 must fit 63 bits for readers */
+
 struct ctf_stats {
-	uint64_t packets; /* written */
-	uint64_t bytes;   /* written, with heads and padding */
-	uint64_t events;  /* written */
-	uint64_t lost;    /* not written: the disk was full, or the event too long; they are in
-			     events_discarded too */
-	uint64_t late; /* written with the time of the event before, because theirs was earlier */
+	uint64_t packets;  /* written */
+	uint64_t bytes;    /* written, with heads and padding */
+	uint64_t events;   /* written */
+	uint64_t lost;     /* not written: the disk was full, or the event too long; they are in
+			      events_discarded too */
+	uint64_t retimed;  /* written with the time of the event before: theirs was earlier, or over
+			      CTF_TIME_MAX */
 	uint64_t failures; /* packets that could not be written */
 	int last_failure;  /* -errno of the latest, 0: none */
 };
@@ -31,7 +35,8 @@ struct ctf_stats {
 /* Records as they stand in a ring. */
 struct ctf_packet {
 	const void *records; /* lent, whole */
-	size_t len_bytes;    /* a multiple of 8 */
+	size_t len_bytes; /* up to the end of the last field of the last record: no padding behind
+			     it */
 	uint64_t nr_events;
 	uint64_t first_ns; /* time of the first record */
 	uint64_t last_ns;  /* time of the last */
@@ -70,7 +75,8 @@ int ctf_writer_add_stream(struct ctf_writer *writer, unsigned class_id, uint32_t
  * together.
  * @stream: where, lent
  * @event:  its class, one of the stream's class
- * @t_ns:   its time; one earlier than the event before gets that one's time, and is counted
+ * @t_ns:   its time; one earlier than the event before, or over CTF_TIME_MAX, becomes the event
+ * before's, and is counted
  * @values: the struct whose members the class's fields are, lent
  *
  * Return: 0; -E2BIG it is too long and counted as lost; -errno when a packet could not be written:

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: MIT
+/* Writes traces for ctf_babeltrace.py: `ctf_write known|fill|endless|empty DIR`. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../unit/report_sample.h"
+#include "report/trace.h"
+
+static int fail(const char *what, int r)
+{
+	(void)fprintf(stderr, "ctf_write: %s: %s\n", what, strerror(-r));
+	return 1;
+}
+
+/* One of each event, known values; the second violation lies in another 2^32 ns, the third before
+ * it. */
+static int write_known(struct trace_sink *sink)
+{
+	static const uint64_t no_loss[LOSS_NR];
+	struct sink_losses sinks = {.count = {[SINK_EXEC_SUPPRESSED] = 3}};
+	struct watch_summary *summary = sample_summary();
+	struct violation *v;
+	int r = trace_sink_process(sink, sample_process());
+
+	r = trace_sink_violation(sink, sample_fired()) ?: r;
+	r = trace_sink_violation(sink, sample_violation()) ?: r;
+	v = sample_violation();
+	v->number = 8;
+	v->raw.start_ns += 9ull << 32;
+	v->raw.end_ns += 9ull << 32;
+	r = trace_sink_violation(sink, v) ?: r;
+	r = trace_sink_flush(sink) ?: r;
+	v = sample_violation();
+	v->number = 9;
+	v->nr_spells = 0;
+	v->nr_causes = 0;
+	r = trace_sink_violation(sink, v) ?: r;
+	summary = sample_summary();
+	memcpy(summary->loss, no_loss, sizeof(no_loss));
+	summary->loss[LOSS_GAP] = 12;
+	summary->records_lost = UINT64_MAX;
+	return trace_sink_summary(sink, summary, &sinks, (10ull << 32) + SAMPLE_START_NS) ?: r;
+}
+
+static int write_extreme(struct trace_sink *sink)
+{
+	return trace_sink_violation(sink, sample_extreme());
+}
+
+/* Numbered violations, flushed now and then, until killed (never returns), or until the disk is
+ * full. */
+static int write_many(struct trace_sink *sink, bool until_full)
+{
+	struct violation *v = sample_violation();
+
+	for (v->number = 1;; v->number++) {
+		int r;
+
+		v->raw.end_ns += 1000;
+		r = trace_sink_violation(sink, v);
+		if (v->number % 97 == 0)
+			r = trace_sink_flush(sink) ?: r;
+		if (r < 0 && until_full)
+			return r == -ENOSPC ? 0 : r;
+		if (r < 0)
+			return r;
+	}
+}
+
+static void print_stats(const struct trace_sink *sink)
+{
+	struct ctf_stats s = trace_sink_get_stats(sink);
+
+	printf("{\"packets\":%llu,\"bytes\":%llu,\"events\":%llu,\"lost\":%llu,\"retimed\":%llu,"
+	       "\"failures\":%llu,\"last_failure\":%d}\n",
+	       (unsigned long long)s.packets, (unsigned long long)s.bytes,
+	       (unsigned long long)s.events, (unsigned long long)s.lost,
+	       (unsigned long long)s.retimed, (unsigned long long)s.failures, s.last_failure);
+}
+
+int main(int argc, char **argv)
+{
+	struct tocsin_err err = {0};
+	struct trace_sink *sink;
+	int r;
+
+	if (argc != 3)
+		return fail("usage: ctf_write known|extreme|fill|endless|empty DIR", -EINVAL);
+	r = trace_sink_open(argv[2], SAMPLE_REALTIME_NS, &err, &sink);
+	if (r < 0) {
+		char text[1024];
+
+		(void)fprintf(stderr, "ctf_write: %s\n", tocsin_err_text(&err, text, sizeof(text)));
+		return 1;
+	}
+	if (strcmp(argv[1], "known") == 0)
+		r = write_known(sink);
+	else if (strcmp(argv[1], "extreme") == 0)
+		r = write_extreme(sink);
+	else if (strcmp(argv[1], "fill") == 0)
+		r = write_many(sink, true);
+	else if (strcmp(argv[1], "endless") == 0)
+		r = write_many(sink, false);
+	else if (strcmp(argv[1], "empty") != 0)
+		r = -EINVAL;
+	if (r == 0 && strcmp(argv[1], "fill") != 0)
+		r = trace_sink_flush(sink);
+	if (r == 0 && strcmp(argv[1], "fill") == 0)
+		(void)trace_sink_flush(sink); /* the disk is full: what it cannot take is counted */
+	print_stats(sink);
+	sink = trace_sink_close(sink);
+	return r < 0 ? fail(argv[1], r) : 0;
+}
