@@ -232,6 +232,14 @@ struct {
 	__uint(max_entries, 4096);
 } user_ring SEC(".maps");
 
+SEC("syscall")
+int ring_put(void *ctx)
+{
+	__u64 nothing = 0;
+
+	return (int)bpf_ringbuf_output(&ring, &nothing, sizeof(nothing), 0);
+}
+
 static __always_inline void kick_begin(void)
 {
 	hits++;

@@ -143,6 +143,37 @@ static void read_btf(struct watch_kernel *k)
 	btf__free(btf);
 }
 
+int watch_kernel_cgroup_subsys(const char *controller, uint32_t *ret, struct tocsin_err *err)
+{
+	const struct btf_type *t;
+	struct btf *btf;
+	char name[64];
+	int id, r = -ENOENT;
+
+	if (!controller[0]) {
+		*ret = ~0u;
+		return 0;
+	}
+	btf = btf__load_vmlinux_btf();
+	id = btf ? btf__find_by_name_kind(btf, "cgroup_subsys_id", BTF_KIND_ENUM) : -ENOENT;
+	t = id > 0 ? btf__type_by_id(btf, (uint32_t)id) : NULL;
+	(void)snprintf(name, sizeof(name), "%s_cgrp_id", controller);
+	for (unsigned i = 0; t && i < btf_vlen(t); i++) {
+		const struct btf_enum *e = btf_enum(t) + i;
+
+		if (strcmp(btf__name_by_offset(btf, e->name_off), name))
+			continue;
+		*ret = (uint32_t)e->val;
+		r = 0;
+	}
+	btf__free(btf);
+	if (r)
+		return tocsin_err_fail(r, err,
+				       "this kernel's types do not name the cgroup controller '%s'",
+				       controller);
+	return 0;
+}
+
 static int attach_hooks(struct watch_bpf *s, struct tocsin_err *err)
 {
 	struct {

@@ -38,6 +38,14 @@ struct watch_kernel_config {
 /* The default of each field above; all, follow and the filters are off. */
 void watch_kernel_defaults(struct watch_kernel_config *cfg);
 
+/**
+ * watch_kernel_cgroup_subsys() - the index of a cgroup version 1 controller in this kernel.
+ * @controller: its name; "" stands for version 2 and gives ~0
+ *
+ * Return: 0, or -ENOENT.
+ */
+int watch_kernel_cgroup_subsys(const char *controller, uint32_t *ret, struct tocsin_err *err);
+
 enum watch_program {
 	WATCH_PROBE_START,
 	WATCH_PROBE_STOP,

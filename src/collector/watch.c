@@ -1,0 +1,415 @@
+// SPDX-License-Identifier: MIT
+/*
+ * A watch, from its parts. The records of one late section come as its spells, then the section;
+ * between them those of other threads may stand, so spells are kept by (thread, serial) until their
+ * section arrives. One that never does, because the ring was full, is dropped when the table is
+ * full, and counted.
+ */
+#include "watch.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "../base/cleanup.h"
+
+#define PENDING_MAX \
+	256 /* threads that may be sending the spells of a late section at the same time */
+
+struct pending {
+	uint64_t serial;
+	uint32_t tid; /* 0: free */
+	unsigned nr;
+	unsigned capacity;
+	struct watch_spell *spell;
+};
+
+struct entry {
+	struct section section;
+	struct attachment attachment;
+	bool active;
+};
+
+struct watch {
+	struct watch_kernel *kernel;
+	const struct watch_handlers *handlers;
+	struct attach_targets targets;
+	struct entry entry[WATCH_SECTIONS_MAX];
+	unsigned nr_entries;
+	unsigned max_entries;
+	uint32_t next_cookie;
+	struct attachment notes;
+	struct pending pending[PENDING_MAX];
+	uint64_t records_lost;
+	bool wants_notes;
+};
+
+static void watch_closep(struct watch **w)
+{
+	watch_close(*w);
+}
+
+/* --- processes
+ * ----------------------------------------------------------------------------------------------------
+ */
+
+static int check_pids(const struct pid_set *pids, struct tocsin_err *err)
+{
+	for (size_t i = 0; i < pids->nr; i++)
+		if (!process_exists(pids->pid[i]))
+			return tocsin_err_fail(-ESRCH, err, "no process %d", pids->pid[i]);
+	return 0;
+}
+
+/* After the fork hook is attached, so that no child is missed in between. */
+static int find_processes(struct watch *w, const struct watch_options *opts, const char *cgroup_dir,
+			  struct tocsin_err *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < opts->pids.nr && !r; i++)
+		r = pid_set_add(&w->targets.pids, opts->pids.pid[i]);
+	for (size_t i = 0; i < opts->nr_comms && !r; i++)
+		r = process_find_comm(opts->comm[i], &w->targets.pids);
+	if (!r && cgroup_dir)
+		r = cgroup_add_processes(cgroup_dir, &w->targets.pids);
+	if (!r && opts->kernel.follow)
+		r = process_add_descendants(&w->targets.pids);
+	for (size_t i = 0; i < w->targets.pids.nr && !r; i++)
+		r = watch_kernel_add_process(w->kernel, (uint32_t)w->targets.pids.pid[i]);
+	return r ? tocsin_err_fail(r, err, "cannot find the processes to watch: %s", strerror(-r))
+		 : 0;
+}
+
+int watch_open(const struct watch_options *opts, const struct watch_handlers *handlers,
+	       struct watch **ret, struct tocsin_err *err)
+{
+	struct watch *w TOCSIN_CLEANUP(watch_closep) = calloc(1, sizeof(*w));
+	struct watch_kernel_config cfg = opts->kernel;
+	struct cgroup_place cgroup;
+	char cgroup_dir[4096];
+	int r;
+
+	if (!w)
+		return -ENOMEM;
+	r = check_pids(&opts->pids, err);
+	if (!r && opts->cgroup) {
+		r = cgroup_find(opts->cgroup, &cgroup, cgroup_dir, sizeof(cgroup_dir), err);
+		if (!r) {
+			cfg.cgroup_id = cgroup.id;
+			r = watch_kernel_cgroup_subsys(cgroup.controller, &cfg.cgroup_subsys, err);
+		}
+	}
+	if (r)
+		return r;
+	for (size_t i = 0; i < opts->nr_comms; i++)
+		cfg.comm[cfg.nr_comms++] = opts->comm[i];
+	w->handlers = handlers;
+	w->max_entries = cfg.max_sections;
+	w->wants_notes = opts->notes;
+	w->targets.force = opts->force;
+	w->targets.open = cfg.all || cfg.follow || cfg.nr_comms || opts->cgroup;
+	w->targets.program = opts->program;
+	w->targets.program_pid = opts->program_pid;
+	r = watch_kernel_open(&cfg, &w->kernel, err);
+	r = r ?: find_processes(w, opts, opts->cgroup ? cgroup_dir : NULL, err);
+	if (r)
+		return r;
+	*ret = tocsin_take_ptr(&w);
+	return 0;
+}
+
+struct watch *watch_close(struct watch *w)
+{
+	if (!w)
+		return NULL;
+	for (unsigned i = 0; i < w->nr_entries; i++) {
+		attachment_done(&w->entry[i].attachment);
+		section_done(&w->entry[i].section);
+	}
+	attachment_done(&w->notes);
+	for (unsigned i = 0; i < PENDING_MAX; i++)
+		free(w->pending[i].spell);
+	watch_kernel_close(w->kernel);
+	pid_set_done(&w->targets.pids);
+	free(w);
+	return NULL;
+}
+
+/* --- sections
+ * -----------------------------------------------------------------------------------------------------
+ */
+
+static bool same_start(const struct section *a, const struct section *b)
+{
+	return a->is_tlob && b->is_tlob && a->start.offset == b->start.offset &&
+	       !strcmp(a->start.path, b->start.path);
+}
+
+int watch_add(struct watch *w, struct section *s, struct tocsin_err *err)
+{
+	struct entry *e = &w->entry[w->nr_entries];
+	int r;
+
+	for (unsigned i = 0; i < w->nr_entries; i++) {
+		const struct section *other = &w->entry[i].section;
+
+		if (w->entry[i].active && (!strcmp(other->name, s->name) || same_start(other, s)))
+			return tocsin_err_fail(-EEXIST, err, "there is a section '%s' already: %s",
+					       other->name, other->text);
+	}
+	if (w->nr_entries == w->max_entries)
+		return tocsin_err_fail(
+			-ENOSPC, err,
+			"no room for another section: %u have been defined (--max-sections)",
+			w->max_entries);
+	r = attach_section(w->kernel, s, w->nr_entries, &w->targets, &w->next_cookie,
+			   &e->attachment, err);
+	if (r)
+		return r;
+	if (w->wants_notes && !w->nr_entries) {
+		r = attach_notes(w->kernel, &w->targets, &w->next_cookie, &w->notes, err);
+		if (r) {
+			attachment_done(&e->attachment);
+			return r;
+		}
+	}
+	e->section = *s;
+	*s = (struct section){0};
+	e->active = true;
+	w->nr_entries++;
+	return 0;
+}
+
+static void entry_remove(struct watch *w, unsigned i)
+{
+	watch_kernel_drop_section(w->kernel, i);
+	attachment_done(&w->entry[i].attachment);
+	w->entry[i].active = false;
+}
+
+int watch_remove_at(struct watch *w, const char *path, uint64_t offset)
+{
+	for (unsigned i = 0; i < w->nr_entries; i++) {
+		const struct section *s = &w->entry[i].section;
+
+		if (w->entry[i].active && s->start.kind == PLACE_OFFSET &&
+		    s->start.offset == offset && s->start.path && !strcmp(s->start.path, path)) {
+			entry_remove(w, i);
+			return 0;
+		}
+	}
+	return -ENOENT;
+}
+
+int watch_remove_name(struct watch *w, const char *name)
+{
+	for (unsigned i = 0; i < w->nr_entries; i++) {
+		if (w->entry[i].active && !strcmp(w->entry[i].section.name, name)) {
+			entry_remove(w, i);
+			return 0;
+		}
+	}
+	return -ENOENT;
+}
+
+int watch_reread(struct watch *w, struct section_list *list, struct tocsin_err *err)
+{
+	int first = 0;
+
+	for (unsigned i = 0; i < w->nr_entries; i++) {
+		bool kept = false;
+
+		for (size_t k = 0; k < list->nr && w->entry[i].active; k++)
+			kept |= !strcmp(list->item[k].text, w->entry[i].section.text);
+		if (w->entry[i].active && !kept)
+			entry_remove(w, i);
+	}
+	for (size_t k = 0; k < list->nr; k++) {
+		bool known = false;
+		int r;
+
+		for (unsigned i = 0; i < w->nr_entries; i++)
+			known |= w->entry[i].active &&
+				 !strcmp(list->item[k].text, w->entry[i].section.text);
+		if (known)
+			continue;
+		r = watch_add(w, &list->item[k], err);
+		if (r && !first)
+			first = r;
+		if (!r) { /* its contents are ours: close the gap in the list */
+			memmove(&list->item[k], &list->item[k + 1],
+				(list->nr - k - 1) * sizeof(list->item[0]));
+			list->nr--;
+			k--;
+		}
+	}
+	return first;
+}
+
+/* --- records
+ * ------------------------------------------------------------------------------------------------------
+ */
+
+static struct pending *pending_find(struct watch *w, uint32_t tid, uint64_t serial)
+{
+	for (unsigned i = 0; i < PENDING_MAX; i++)
+		if (w->pending[i].tid == tid && w->pending[i].serial == serial)
+			return &w->pending[i];
+	return NULL;
+}
+
+static struct pending *pending_make(struct watch *w, uint32_t tid, uint64_t serial)
+{
+	struct pending *oldest = &w->pending[0];
+
+	for (unsigned i = 0; i < PENDING_MAX; i++) {
+		if (!w->pending[i].tid) {
+			oldest = &w->pending[i];
+			break;
+		}
+		if (w->pending[i].serial < oldest->serial)
+			oldest = &w->pending[i];
+	}
+	if (oldest->tid)
+		w->records_lost++; /* its section never came */
+	oldest->tid = tid;
+	oldest->serial = serial;
+	oldest->nr = 0;
+	return oldest;
+}
+
+static int take_spell(struct watch *w, const struct watch_event_spell *ev)
+{
+	struct pending *p =
+		pending_find(w, ev->tid, ev->serial) ?: pending_make(w, ev->tid, ev->serial);
+
+	if (p->nr == WATCH_SPELLS)
+		return 0; /* cannot happen: the kernel half sends no more; what is missing is
+			     counted at the section */
+	if (p->nr == p->capacity) {
+		unsigned capacity = p->capacity ? 2 * p->capacity : 8;
+		struct watch_spell *bigger = reallocarray(p->spell, capacity, sizeof(*bigger));
+
+		if (!bigger)
+			return -ENOMEM;
+		p->spell = bigger;
+		p->capacity = capacity;
+	}
+	p->spell[p->nr++] = ev->spell;
+	return 0;
+}
+
+static int take_section(struct watch *w, const struct watch_event_section *ev)
+{
+	struct pending *p = ev->head.type == EV_FIRED ? NULL : pending_find(w, ev->tid, ev->serial);
+	struct watch_record record = {.event = ev};
+	int r;
+
+	if (ev->section >= w->nr_entries)
+		return 0; /* of a section that failed to attach after its start had fired */
+	record.section = &w->entry[ev->section].section;
+	if (p) {
+		record.spell = p->spell;
+		record.nr_spells = p->nr;
+	}
+	if (ev->head.type != EV_FIRED && ev->spells > record.nr_spells) {
+		record.nr_spells_lost = ev->spells - record.nr_spells;
+		w->records_lost++;
+	}
+	r = w->handlers->on_section(w->handlers->arg, &record);
+	if (p)
+		p->tid = 0;
+	return r;
+}
+
+static int on_event(void *arg, const void *event, size_t len)
+{
+	const struct watch_event_head *head = event;
+	struct watch *w = arg;
+	int r = 0;
+
+	if (len < sizeof(*head))
+		return -EPROTO;
+	switch (head->type) {
+	case EV_SPELL:
+		r = len < sizeof(struct watch_event_spell) ? -EPROTO : take_spell(w, event);
+		break;
+	case EV_FIRED:
+	case EV_CLOSED:
+	case EV_ABANDONED:
+		r = len < sizeof(struct watch_event_section) ? -EPROTO : take_section(w, event);
+		break;
+	case EV_PROCESS:
+		r = len < sizeof(struct watch_event_process)
+			    ? -EPROTO
+			    : w->handlers->on_process(w->handlers->arg, event);
+		break;
+	default: r = -EPROTO;
+	}
+	return r;
+}
+
+int watch_poll(struct watch *w)
+{
+	int r = watch_kernel_consume(w->kernel, on_event, w);
+
+	return r < 0 ? r : 0;
+}
+
+int watch_fd(struct watch *w)
+{
+	return watch_kernel_event_fd(w->kernel);
+}
+
+/* --- what there is
+ * ------------------------------------------------------------------------------------------------
+ */
+
+unsigned watch_nr_sections(const struct watch *w)
+{
+	return w->nr_entries;
+}
+
+const struct section *watch_section(const struct watch *w, unsigned i, bool *ret_active)
+{
+	if (ret_active)
+		*ret_active = w->entry[i].active;
+	return &w->entry[i].section;
+}
+
+const struct attachment *watch_attachment(const struct watch *w, unsigned i)
+{
+	return &w->entry[i].attachment;
+}
+
+unsigned watch_nr_probes(const struct watch *w)
+{
+	size_t nr = w->notes.nr;
+
+	for (unsigned i = 0; i < w->nr_entries; i++)
+		nr += w->entry[i].attachment.nr;
+	return (unsigned)nr;
+}
+
+bool watch_alive(const struct watch *w)
+{
+	if (w->targets.open || !w->targets.pids.nr)
+		return true;
+	for (size_t i = 0; i < w->targets.pids.nr; i++)
+		if (process_exists(w->targets.pids.pid[i]))
+			return true;
+	return false;
+}
+
+struct watch_kernel *watch_kernel_of(struct watch *w)
+{
+	return w->kernel;
+}
+
+uint64_t watch_records_lost(const struct watch *w)
+{
+	return w->records_lost;
+}
