@@ -6,111 +6,56 @@ explanation must give, and leaves nothing behind. The scenario switches them on 
 undisturbed stays well within the budget.
 """
 
+import contextlib
 import os
 import subprocess
 import sys
 import tempfile
 import time
 
+import machine
 import pg
 
 
-class CpuCgroup:
-    """Two control groups side by side: `server`, and `rival` with WEIGHT times its claim on the CPU. cgroup v1 or v2."""
+class CpuGroups:
+    """Two control groups side by side: `server`, and `rival` with WEIGHT times its claim on the CPU."""
 
     WEIGHT = 20
+    PERIOD_US = 100000
 
-    def __init__(self, name):
-        root, self.v2 = find_cpu_hierarchy()
-        self.path = os.path.join(root, name)
-        self._made = []
-        self.server = f"/{name}/server"
+    def __init__(self):
+        if machine.cpu_cgroup_root() is None:
+            raise pg.Unavailable("no control group hierarchy with the cpu controller is mounted")
+        self.server = self.rival = None
         try:
-            if self.v2:
-                self._enable(root)
-            self._make("")
-            if self.v2:
-                self._enable(self.path)
-            self._make("server")
-            self._make("rival")
-            if self.v2:
-                self._write("rival/cpu.weight", 100 * self.WEIGHT)
+            self.server = machine.Cgroup("server")
+            self.rival = machine.Cgroup("rival")
+            if self.rival.version == 1:
+                (self.rival.path / "cpu.shares").write_text(str(1024 * self.WEIGHT))
             else:
-                self._write("rival/cpu.shares", 1024 * self.WEIGHT)
-        except OSError as error:
-            self.remove()
-            raise pg.Unavailable(f"no control group of our own for the CPU: {error}") from error
+                (self.rival.path / "cpu.weight").write_text(str(100 * self.WEIGHT))
+            self.set_quota(None)
+        except BaseException as error:
+            self.close()
+            if isinstance(error, OSError):
+                raise pg.Unavailable(f"no control group of our own: {error}") from error
+            raise
 
-    @staticmethod
-    def _enable(path):
-        with open(os.path.join(path, "cgroup.subtree_control"), "r+", encoding="ascii") as stream:
-            if "cpu" not in stream.read().split():
-                stream.write("+cpu")
-
-    def _make(self, folder):
-        path = os.path.join(self.path, folder)
-        os.mkdir(path)
-        self._made.append(path)
-
-    def _write(self, name, value):
-        with open(os.path.join(self.path, name), "w", encoding="ascii") as stream:
-            stream.write(str(value))
-
-    def add(self, folder, pids):
-        """Move processes into `server` or `rival`; those that ended meanwhile need no moving."""
-        for pid in pids:
-            try:
-                self._write(f"{folder}/cgroup.procs", pid)
-            except ProcessLookupError:
-                pass
-
-    def set_quota(self, quota_us, period_us=100000):
+    def set_quota(self, quota_us):
         """The CPU time that `server` may use in each period; None: any."""
-        if self.v2:
-            self._write("server/cpu.max", f"{'max' if quota_us is None else quota_us} {period_us}")
-        else:
-            self._write("server/cpu.cfs_period_us", period_us)
-            self._write("server/cpu.cfs_quota_us", -1 if quota_us is None else quota_us)
+        unlimited = -1 if self.server.version == 1 else "max"
+        self.server.set_quota(unlimited if quota_us is None else quota_us, self.PERIOD_US)
 
-    def remove(self):
-        """Take the groups away again; what still runs in them goes up to the hierarchy's root."""
-        for path in reversed(self._made):
-            for _ in range(50):
-                try:
-                    os.rmdir(path)
-                    break
-                except OSError:
-                    self._empty(path)
-                    time.sleep(0.1)
-        self._made.clear()
+    def add_server(self, server):
+        """Move the server's processes in. Twice: some are born while the first are moved."""
+        for pid in server.processes() + server.processes():
+            with contextlib.suppress(ProcessLookupError):
+                self.server.add(pid)
 
-    def _empty(self, path):
-        try:
-            with open(os.path.join(path, "cgroup.procs"), encoding="ascii") as stream:
-                pids = stream.read().split()
-            for pid in pids:
-                with open(os.path.join(os.path.dirname(self.path), "cgroup.procs"), "w", encoding="ascii") as stream:
-                    stream.write(pid)
-        except OSError:
-            pass  # remove() tries again, and a process that is on its way out needs no moving
-
-
-def find_cpu_hierarchy():
-    """(mount point, is it v2) of the hierarchy that has the cpu controller."""
-    unified = None
-    with open("/proc/self/mountinfo", encoding="utf-8") as stream:
-        for line in stream:
-            mount, kind = line.rstrip("\n").split(" - ")
-            point, kind = mount.split()[4], kind.split()
-            if kind[0] == "cgroup" and "cpu" in kind[2].split(","):
-                return point, False
-            if kind[0] == "cgroup2":
-                unified = point
-    if unified:
-        with open(os.path.join(unified, "cgroup.controllers"), encoding="ascii") as stream:
-            if "cpu" in stream.read().split():
-                return unified, True
-    raise pg.Unavailable("no control group hierarchy with the cpu controller is mounted")
+    def close(self):
+        for group in (self.rival, self.server):
+            if group:
+                group.close()
 
 
 class Fault:
@@ -133,7 +78,7 @@ class CpuRival(Fault):
     """xz on the server's CPU, in a control group that outweighs the server's."""
 
     name = "cpu"
-    title = f"`xz` computes on the server's CPU and counts {CpuCgroup.WEIGHT} times as much"
+    title = f"`xz` computes on the server's CPU and counts {CpuGroups.WEIGHT} times as much"
     needs = "preempted by or queued behind `xz`"
 
     def __init__(self, server, groups):
@@ -146,7 +91,7 @@ class CpuRival(Fault):
             self._xz = subprocess.Popen(["xz", "-6", "-c"], stdin=random, stdout=subprocess.DEVNULL,
                                         stderr=subprocess.DEVNULL,
                                         preexec_fn=pg.child_setup(cpus={self._server.cpu}))
-        self._groups.add("rival", [self._xz.pid])
+        self._groups.rival.add(self._xz.pid)
         return f"xz is pid {self._xz.pid}"
 
     def stop(self):
@@ -200,21 +145,22 @@ class Quota(Fault):
 
     name = "quota"
     title = "the server's control group may use 2 ms of CPU in each 100 ms"
+    QUOTA_US = 2000
     needs = "the quota of its control group, by name"
 
     def __init__(self, groups):
         self._groups = groups
 
     def start(self):
-        self._groups.set_quota(2000)
-        return f"control group {self._groups.server}"
+        self._groups.set_quota(self.QUOTA_US)
+        return f"control group {self._groups.server.path.name}"
 
     def stop(self):
         self._groups.set_quota(None)
 
     def is_named_by(self, cause):
         words = " ".join(str(cause.get(k) or "") for k in ("subject", "text", "evidence"))
-        return cause["kind"] == "quota" and os.path.basename(self._groups.server) in words
+        return cause["kind"] == "quota" and self._groups.server.path.name in words
 
 
 # Writes its file again and again, past the page cache, until it is ended.
@@ -294,21 +240,31 @@ class Scenario:
     RATE = 60
 
     def __init__(self, server):
-        self.groups = CpuCgroup(f"tocsin-{os.getpid()}")
         self._server = server
-        self.faults = [CpuRival(server, self.groups), RowLock(server), Quota(self.groups), DiskWriters(server)]
+        self._groups = None
+        self.faults = []
         self.windows = {}  # name of a fault or "quiet" -> (start, end) in ns of CLOCK_MONOTONIC
 
     def __enter__(self):
-        self.groups.add("server", self._server.processes())
-        self.groups.add("server", self._server.processes())  # born while the first were moved
+        try:
+            self._groups = CpuGroups()
+            self._groups.add_server(self._server)
+        except BaseException:
+            self.close()
+            raise
+        self.faults = [CpuRival(self._server, self._groups), RowLock(self._server), Quota(self._groups),
+                       DiskWriters(self._server)]
         return self
 
     def __exit__(self, *_):
+        self.close()
+
+    def close(self):
         for fault in self.faults:
             fault.stop()
-        self._server.stop()  # its processes must be gone before their group can be
-        self.groups.remove()
+        if self._groups:
+            self._server.stop()  # its processes must be gone before their group can be
+            self._groups.close()
 
     def run(self, say):
         """Load the server, then the faults in turn. say(name, sentence) is called as each begins."""
