@@ -58,6 +58,17 @@ const char *tocsin_err_text(const struct tocsin_err *err, char *buf, size_t len)
 	return buf;
 }
 
+const char *tocsin_errno_text(int r, char *buf, size_t len)
+{
+	struct tocsin_text t;
+
+	tocsin_text_init(&t, buf, len);
+	tocsin_text_add(&t, "%s", strerror(abs(r))); /* glibc's has a buffer per thread */
+	if (t.used > 1 && buf[0] >= 'A' && buf[0] <= 'Z' && buf[1] >= 'a' && buf[1] <= 'z')
+		buf[0] = (char)(buf[0] - 'A' + 'a');
+	return buf;
+}
+
 /* The line, or the part of it that has the fault with a third of the room before it. */
 static void diag_set_source(struct tocsin_diag *diag, const char *source, size_t column)
 {

@@ -46,6 +46,14 @@ int tocsin_err_fail(int r, struct tocsin_err *err, const char *fmt, ...)
  */
 const char *tocsin_err_text(const struct tocsin_err *err, char *buf, size_t len);
 
+/**
+ * tocsin_errno_text() - what strerror() says, in the lower case of our messages.
+ * @r: an errno, negative or positive
+ *
+ * Return: @buf.
+ */
+const char *tocsin_errno_text(int r, char *buf, size_t len);
+
 /* Where in an input something is wrong, and what. */
 struct tocsin_diag {
 	char file[256];   /* name of the file, or "command line" */

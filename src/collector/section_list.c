@@ -1,0 +1,339 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Lists of sections, and budgets files.
+ *
+ * A file counts as a whole or not at all: it is applied to a copy of the list, which replaces the
+ * list when the last line is read. Lists are short (WATCH_SECTIONS_MAX), so the copy costs nothing
+ * worth saving.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "../abi/watch.h"
+#include "../base/cleanup.h"
+#include "section_scan.h"
+
+void section_list_done(struct section_list *list)
+{
+	if (!list)
+		return;
+	for (size_t i = 0; i < list->nr; i++)
+		section_done(&list->item[i]);
+	free(list->item);
+	*list = (struct section_list){0};
+}
+
+static const struct section *find_name(const struct section_list *list, const char *name)
+{
+	for (size_t i = 0; i < list->nr; i++)
+		if (strcmp(list->item[i].name, name) == 0)
+			return &list->item[i];
+	return NULL;
+}
+
+static struct section *find_tlob(const struct section_list *list, const char *path, uint64_t offset)
+{
+	for (size_t i = 0; i < list->nr; i++) {
+		struct section *s = &list->item[i];
+
+		if (s->is_tlob && s->start.offset == offset && strcmp(s->start.path, path) == 0)
+			return s;
+	}
+	return NULL;
+}
+
+/* Where a section was written, for a hint. */
+static void hint_first(struct tocsin_diag *diag, const struct section *first)
+{
+	if (first->line)
+		tocsin_diag_hint(diag, "the first is at %s:%u: %s", first->file, first->line,
+				 first->text);
+	else
+		tocsin_diag_hint(diag, "the first is: %s", first->text);
+}
+
+static int list_refuse(const struct section_list *list, const struct section *s,
+		       struct tocsin_diag *diag)
+{
+	const struct section *first = NULL;
+
+	if (s->is_tlob)
+		first = find_tlob(list, s->start.path, s->start.offset);
+	if (first) {
+		tocsin_diag_set(diag, s->file, s->line, s->text, 0, 0,
+				"a second section starts at offset 0x%llx of '%s'",
+				(unsigned long long)s->start.offset, s->start.path);
+		hint_first(diag, first);
+		return -EEXIST;
+	}
+	if (s->has_own_name)
+		first = find_name(list, s->name);
+	if (first) {
+		tocsin_diag_set(diag, s->file, s->line, s->text, 1, strlen(s->name),
+				"a second section has the name '%s'", s->name);
+		hint_first(diag, first);
+		return -EEXIST;
+	}
+	if (list->nr >= WATCH_SECTIONS_MAX) {
+		tocsin_diag_set(diag, s->file, s->line, s->text, 0, 0, "more than %d sections",
+				WATCH_SECTIONS_MAX);
+		return -ENOSPC;
+	}
+	return 0;
+}
+
+static int list_nomem(const struct section *s, struct tocsin_diag *diag)
+{
+	tocsin_diag_set(diag, s->file, s->line, s->text, 0, 0, "out of memory");
+	return -ENOMEM;
+}
+
+static int list_reserve(struct section_list *list, size_t nr)
+{
+	size_t capacity = list->capacity ? list->capacity : 8;
+	struct section *item;
+
+	if (nr <= list->capacity)
+		return 0;
+	while (capacity < nr)
+		capacity *= 2;
+	item = reallocarray(list->item, capacity, sizeof(*item));
+	if (!item)
+		return -ENOMEM;
+	list->item = item;
+	list->capacity = capacity;
+	return 0;
+}
+
+/* A made name that is taken gets a number; there are fewer than a thousand. */
+static int name_number(const struct section_list *list, struct section *s)
+{
+	char name[SECTION_NAME_MAX + 1];
+	char *numbered;
+
+	if (!find_name(list, s->name))
+		return 0;
+	for (unsigned nr = 2;; nr++) {
+		(void)snprintf(name, sizeof(name), "%.*s#%u", SECTION_NAME_MAX - 4, s->name, nr);
+		if (!find_name(list, name))
+			break;
+	}
+	numbered = strdup(name);
+	if (!numbered)
+		return -ENOMEM;
+	free(s->name);
+	s->name = numbered;
+	return 0;
+}
+
+int section_list_add(struct section_list *list, struct section *s, struct tocsin_diag *diag)
+{
+	int r;
+
+	r = list_refuse(list, s, diag);
+	if (r < 0)
+		return r;
+	r = list_reserve(list, list->nr + 1);
+	if (r == 0)
+		r = name_number(list, s);
+	if (r < 0)
+		return list_nomem(s, diag);
+	list->item[list->nr++] = *s;
+	*s = (struct section){0};
+	return 0;
+}
+
+int section_list_remove(struct section_list *list, const char *path, uint64_t offset)
+{
+	struct section *s = find_tlob(list, path, offset);
+	size_t behind;
+
+	if (!s)
+		return -ENOENT;
+	behind = (size_t)(list->item + list->nr - (s + 1));
+	section_done(s);
+	memmove(s, s + 1, behind * sizeof(*s));
+	list->nr--;
+	return 0;
+}
+
+static bool text_copy(const char *text, char **ret_copy)
+{
+	*ret_copy = text ? strdup(text) : NULL;
+	return *ret_copy || !text;
+}
+
+static bool place_copy(const struct place *p, struct place *ret_place)
+{
+	*ret_place = (struct place){.kind = p->kind, .offset = p->offset};
+	return text_copy(p->path, &ret_place->path) && text_copy(p->group, &ret_place->group) &&
+	       text_copy(p->name, &ret_place->name);
+}
+
+static int list_copy(const struct section_list *list, struct section_list *ret_list)
+{
+	struct section_list copy = {0};
+	bool is_whole = list_reserve(&copy, list->nr) == 0;
+
+	for (size_t i = 0; i < list->nr && is_whole; i++) {
+		const struct section *s = &list->item[i];
+		struct section *c = &copy.item[copy.nr++];
+
+		*c = *s;
+		c->name = c->text = NULL;
+		c->start = c->stop = (struct place){0};
+		is_whole = text_copy(s->name, &c->name) && text_copy(s->text, &c->text) &&
+			   place_copy(&s->start, &c->start) && place_copy(&s->stop, &c->stop);
+	}
+	if (!is_whole) {
+		section_list_done(&copy);
+		return -ENOMEM;
+	}
+	*ret_list = copy;
+	return 0;
+}
+
+/* A file being applied. */
+struct reading {
+	struct section_list *list;
+	const char *file; /* for diagnostics */
+	unsigned line_nr;
+	struct tocsin_diag *diag;
+};
+
+static int removal_apply(const struct reading *rd, const struct section *removal)
+{
+	int r = section_list_remove(rd->list, removal->start.path, removal->start.offset);
+
+	if (r < 0)
+		tocsin_diag_set(rd->diag, rd->file, rd->line_nr, removal->text, 1,
+				strlen(removal->text), "no section starts at offset 0x%llx of '%s'",
+				(unsigned long long)removal->start.offset, removal->start.path);
+	return r;
+}
+
+/* @line is terminated here, and may hold NUL bytes before that. */
+static int line_apply(const struct reading *rd, char *line, size_t len)
+{
+	struct section s = {0};
+	enum section_line kind;
+	int r;
+
+	if (len && line[len - 1] == '\r')
+		line[--len] = '\0';
+	if (strlen(line) != len) {
+		tocsin_diag_set(rd->diag, rd->file, rd->line_nr, line, strlen(line) + 1, 1,
+				"NUL byte: this is not a text file");
+		return -EINVAL;
+	}
+	r = section_parse(line, rd->file, rd->line_nr, &kind, &s, rd->diag);
+	if (r < 0)
+		return r;
+	if (kind == SECTION_LINE_ADD)
+		r = section_list_add(rd->list, &s, rd->diag);
+	else if (kind == SECTION_LINE_REMOVE)
+		r = removal_apply(rd, &s);
+	section_done(&s);
+	return r;
+}
+
+/* @text is terminated at @len. */
+static int text_apply(struct reading *rd, char *text, size_t len)
+{
+	static const char byte_order_mark[] = "\xef\xbb\xbf"; /* some editors cannot do without */
+	char *line = text, *end = text + len, *newline;
+	int r = 0;
+
+	if (len >= 3 && memcmp(text, byte_order_mark, 3) == 0)
+		line += 3;
+	for (; line < end && r == 0; line = newline + 1) {
+		newline = memchr(line, '\n', (size_t)(end - line));
+		if (!newline)
+			newline = end;
+		*newline = '\0';
+		rd->line_nr++;
+		r = line_apply(rd, line, (size_t)(newline - line));
+	}
+	return r;
+}
+
+/* All of a file, terminated. */
+static int file_read(int fd, char **ret_text, size_t *ret_len)
+{
+	TOCSIN_CLEANUP(tocsin_free_charp) char *text = NULL;
+	size_t len = 0, capacity = 0;
+
+	for (;;) {
+		ssize_t n;
+
+		if (len + 1 >= capacity) {
+			char *more;
+
+			capacity = capacity ? 2 * capacity : 16384;
+			more = realloc(text, capacity);
+			if (!more)
+				return -ENOMEM;
+			text = more;
+		}
+		n = read(fd, text + len, capacity - len - 1);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			break;
+		len += (size_t)n;
+		if (len > SECTION_FILE_MAX)
+			return -EFBIG;
+	}
+	text[len] = '\0';
+	*ret_text = tocsin_take_ptr(&text);
+	*ret_len = len;
+	return 0;
+}
+
+static int file_load(const char *path, char **ret_text, size_t *ret_len)
+{
+	TOCSIN_CLEANUP(tocsin_close_fdp) int fd = -1;
+
+	if (strcmp(path, "-") == 0)
+		return file_read(STDIN_FILENO, ret_text, ret_len);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	if (fd < 0)
+		return -errno;
+	return file_read(fd, ret_text, ret_len); /* of a directory: EISDIR */
+}
+
+int section_list_read(struct section_list *list, const char *path, struct tocsin_diag *diag)
+{
+	TOCSIN_CLEANUP(tocsin_free_charp) char *text = NULL;
+	TOCSIN_CLEANUP(section_list_done) struct section_list next = {0};
+	struct reading rd = {.list = &next, .diag = diag};
+	char why[64];
+	size_t len = 0;
+	int r;
+
+	rd.file = strcmp(path, "-") == 0 ? "standard input" : path;
+	r = file_load(path, &text, &len);
+	if (r == 0)
+		r = list_copy(list, &next);
+	if (r == -EFBIG)
+		tocsin_diag_set(diag, rd.file, 0, NULL, 0, 0,
+				"budgets file is larger than %u bytes", SECTION_FILE_MAX);
+	else if (r < 0)
+		tocsin_diag_set(diag, rd.file, 0, NULL, 0, 0, "cannot read: %s",
+				tocsin_errno_text(r, why, sizeof(why)));
+	if (r == 0)
+		r = text_apply(&rd, text, len);
+	if (r == 0) {
+		struct section_list old = *list;
+
+		*list = next;
+		next = old;
+	}
+	return r;
+}
