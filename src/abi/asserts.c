@@ -39,7 +39,7 @@ AT(watch_event_section, now, 168);
 SIZE(watch_event_spell, 400);
 AT(watch_event_spell, spell, 32);
 SIZE(watch_event_process, 48);
-SIZE(watch_stats, 19024);
+SIZE(watch_stats, 19016);
 
 _Static_assert(TOCSIN_HIST_BUCKETS == 2368, "the histogram changed size");
 _Static_assert(WATCH_SPELLS % WATCH_CHUNK == 0, "chunks hold whole spells");

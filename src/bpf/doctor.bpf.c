@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
 /*
  * The programs that `tocsin doctor` tries on the running kernel, each the smallest that shows one
- * thing the kernel half of `watch` relies on. The loader (collector/doctor_kernel.c,
- * doctor_probe.c) loads them one at a time, with just the maps each needs, so that one refusal says
- * nothing about the others, runs or attaches them for a moment on its own thread, and reads the
- * variables below through the mapped .bss. Programs that are nothing but `return 0` are not here:
- * those are two raw instructions in the loader.
+ * thing the kernel half of `watch` relies on. The loader (collector/doctor_bpf.c) loads all of them
+ * together and, where the kernel refuses that, one at a time with just the maps it needs, so that
+ * one refusal says nothing about the others. It runs or attaches them for a moment on its own
+ * thread, and reads the variables below through the mapped .bss. Programs that are nothing but
+ * `return 0` are not here: those are two raw instructions in the loader.
  */
 
 /* Newer headers declare this one; the kernel finds it in a map's value by its name, so ours must
@@ -195,6 +195,22 @@ int hit_cookie(void *ctx)
 {
 	hits++;
 	cookie = bpf_get_attach_cookie(ctx);
+	return 0;
+}
+
+/* The loader gives these two the attach types of links on many probes, which this compiler's
+ * headers may lack. */
+SEC("uprobe")
+int hit_multi(void *ctx)
+{
+	hits++;
+	return 0;
+}
+
+SEC("uprobe")
+int hit_session(void *ctx)
+{
+	hits++;
 	return 0;
 }
 

@@ -49,7 +49,6 @@ INLINE void stats_count(struct watch_stats *st, __u64 elapsed)
 	if (bucket >= TOCSIN_HIST_BUCKETS)
 		bucket = TOCSIN_HIST_BUCKETS - 1;
 	__sync_fetch_and_add(&st->bucket[bucket], 1);
-	__sync_fetch_and_add(&st->sum_ns, elapsed);
 }
 
 INLINE void comm_of(char *comm, struct task_struct *task)
