@@ -83,6 +83,13 @@ uint64_t violation_elapsed_ns(const struct violation *v)
 	return v->raw.end_ns - v->raw.start_ns;
 }
 
+const uint64_t *violation_split_ns(const struct violation *v, uint64_t split_ns[static TS_NR])
+{
+	for (unsigned i = 0; i < TS_NR; i++)
+		split_ns[i] = v->raw.split_ns[i];
+	return split_ns;
+}
+
 const struct spell *violation_open_spell(const struct violation *v, struct spell *buf)
 {
 	if (v->nr_spells)

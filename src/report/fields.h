@@ -65,6 +65,9 @@ const char *violation_abandoned(const struct violation *v);
 /** violation_elapsed_ns() - start to end, or to the firing while it is open. */
 uint64_t violation_elapsed_ns(const struct violation *v);
 
+/** violation_split_ns() - the parts of its split, in the model's type. Return: @split_ns. */
+const uint64_t *violation_split_ns(const struct violation *v, uint64_t split_ns[static TS_NR]);
+
 /**
  * violation_open_spell() - the spell that an open section is in.
  * @v:   a violation that is VIOLATION_OPEN, lent
