@@ -27,7 +27,6 @@ define prepare
 		meson setup --reconfigure $(BUILD); \
 	fi
 	@ninja -C $(BUILD)
-	@if [ -x $(BUILD)/src/cli/tocsin ]; then ln -sf src/cli/tocsin $(BUILD)/tocsin; fi
 endef
 
 # $(call run_tests,MESON TEST ARGUMENTS): run, then count the subtests; fails if either does.
