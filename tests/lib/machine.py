@@ -146,6 +146,13 @@ def _lacks_tracepoint(name):
     return f"the kernel has no tracepoint {name} (or tracefs is not mounted)"
 
 
+def _lacks_tool(tool):
+    if not os.access(tool, os.X_OK):
+        return f"{tool} is not built"
+    result = subprocess.run([str(tool), "watch", "--help"], capture_output=True, check=False)
+    return None if result.returncode == 0 else f"{tool} was built without `watch`"
+
+
 _CHECKS = {
     "root": lambda: None if os.geteuid() == 0 else "not root",
     "bpf": _bpf_loads,
@@ -160,11 +167,11 @@ _known = {}
 def lacks(need, tool):
     """Why `need` is not met on this machine, or None. Needs: tool, root, bpf, btf, two-cpus, cgroup, namespace,
     program:NAME (on PATH), tracepoint:CATEGORY/NAME."""
-    if need == "tool":
-        return None if os.access(tool, os.X_OK) else f"{tool} is not built"
     if need not in _known:
         kind, _, name = need.partition(":")
-        if kind == "program":
+        if kind == "tool":
+            _known[need] = _lacks_tool(tool)
+        elif kind == "program":
             _known[need] = None if shutil.which(name) else f"{name} is not installed"
         elif kind == "tracepoint":
             _known[need] = _lacks_tracepoint(name)

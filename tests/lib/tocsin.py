@@ -192,10 +192,15 @@ class Target(Program):
 
 
 class Watch(Program):
-    """`tocsin watch --json`. Each line of it is checked as it comes; faults() has what was wrong."""
+    """`tocsin watch --json`. Each line of it is checked as it comes; faults() has what was wrong.
 
-    def __init__(self, argv, env=None, cwd=None, stdin=subprocess.DEVNULL):
+    mixed: the command that the watch started prints to the same standard output; its lines are in `others`.
+    """
+
+    def __init__(self, argv, env=None, cwd=None, stdin=subprocess.DEVNULL, mixed=False):
         self.events = []
+        self.mixed = mixed
+        self.others = []
         self.malformed = []
         self.checker = records.StreamChecker()
         super().__init__(argv, env=env, cwd=cwd, stdin=stdin)
@@ -203,11 +208,14 @@ class Watch(Program):
     def _on_out(self, line):
         try:
             event = json.loads(line)
-        except json.JSONDecodeError as fault:
-            self.malformed.append(f"no JSON ({fault}): {line[:200]}")
+            fault = None if isinstance(event, dict) else "no object"
+        except json.JSONDecodeError as why:
+            event, fault = {}, f"no JSON ({why})"
+        if self.mixed and "type" not in event:
+            self.others.append(line)
             return
-        if not isinstance(event, dict):
-            self.malformed.append(f"no object: {line[:200]}")
+        if fault:
+            self.malformed.append(f"{fault}: {line[:200]}")
             return
         self.events.append(event)
         self.checker.add(event)

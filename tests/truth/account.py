@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: MIT
+"""Compares what the watch says of a section with what the target `acct` knows of it.
+
+The program reads each clock on both sides of each probe, so every quantity of its own account is an interval that holds
+the true value whatever the probes cost. A part of the watch's split must lie in that interval, widened by 1 % of its
+length and 100 us: the program's CPU clock and the kernel's schedstat round, and do not switch at the very instruction
+where the scheduler's tracepoint stands.
+"""
+
+import collections
+
+TOLERANCE_NS = 100_000
+TOLERANCE_SHARE = 0.01
+
+Expect = collections.namedtuple("Expect", "causes peer states", defaults=(None, "any", ()))
+# causes: kinds of which the largest cause (but for the time on a CPU) must be one; None: any
+# peer:   "exact": it names the program's peer; "maybe": if it names one, that; "any": not looked at
+# states: states a deadline may find it in; (): any
+EXPECT = {
+    "spin": Expect(None, "any", ("running", "waiting")),
+    "quota": Expect(("quota",), "any", ("running", "throttled", "waiting")),
+    "fifo": Expect(("preempted",), "exact"),
+    "competitor": Expect(("preempted",), "exact"),
+    "yield": Expect(("preempted",), "exact"),
+    "migrate": Expect(),
+    "stop": Expect(("stopped",), "exact"),
+    "exit": Expect(("sleep",), "any", ("running", "waiting")),
+    "sleep": Expect(("sleep",), "any"),
+    "nanosleep": Expect(("sleep",), "any", ("blocked",)),
+    "mutex": Expect(("lock",), "exact", ("blocked",)),
+    "condvar": Expect(("event",), "exact", ("blocked",)),
+    "pipe": Expect(("ipc",), "exact", ("blocked",)),
+    "unix": Expect(("ipc",), "exact", ("blocked",)),
+    "tcp": Expect(("network",), "maybe", ("blocked",)),
+    "fsync": Expect(("disk",)),
+    "pagein": Expect(("page_fault",)),
+    "flock": Expect(("file_lock",), "exact", ("blocked",)),
+    "fork": Expect(("child",), "exact"),
+}
+
+
+def own_account(trial):
+    """The program's own split, each part as (least, most) ns."""
+    t, cpu, delay, stopped = trial["t"], trial["cpu"], trial["delay"], trial["stopped"]
+    elapsed = (t[2] - t[1], t[3] - t[0])
+    running = (cpu[2] - cpu[1], cpu[3] - cpu[0])
+    blocked = (elapsed[0] - running[1] - delay - stopped[1], elapsed[1] - running[0] - delay - stopped[0])
+    return {"elapsed": elapsed, "running": running, "queued": (delay, delay),
+            # A thread that was waiting for a CPU when it was told to stop, stops when it gets one.
+            "stopped": (max(0, stopped[0] - delay), stopped[1]),
+            "blocked": (max(0, blocked[0]), max(0, blocked[1]))}
+
+
+def own_faults(trial):
+    """What does not add up in the program's own account: then it is no truth to compare with."""
+    own = own_account(trial)
+    t = trial["t"]
+    faults = []
+    if not t[0] <= t[1] <= t[2] <= t[3]:
+        faults.append(f"the clock goes backwards: {t}")
+    known = own["running"][0] + trial["delay"] + own["stopped"][0]
+    if known > own["elapsed"][1] * (1 + TOLERANCE_SHARE) + TOLERANCE_NS:
+        faults.append(f"on a CPU, waiting and stopped for {known} of {own['elapsed'][1]} ns")
+    if own["blocked"][1] + TOLERANCE_NS < trial["blocked"] * (1 - TOLERANCE_SHARE):
+        faults.append(f"blocked for {own['blocked'][1]} ns, meant {trial['blocked']}")
+    return faults
+
+
+def _outside(value, interval):
+    """How far a value is outside an interval widened by the tolerance; 0: within."""
+    least = interval[0] - interval[0] * TOLERANCE_SHARE - TOLERANCE_NS
+    most = interval[1] + interval[1] * TOLERANCE_SHARE + TOLERANCE_NS
+    return max(0, least - value, value - most)
+
+
+def split_faults(trial, violation):
+    """Where the watch's split is not the program's."""
+    own, split = own_account(trial), violation["split_ns"]
+    t = trial["t"]
+    faults = []
+    if not t[0] <= violation["start_ns"] <= t[1]:
+        faults.append(f"start {violation['start_ns']} is not within {t[0]}..{t[1]}")
+    if not t[2] <= violation["end_ns"] <= t[3]:
+        faults.append(f"end {violation['end_ns']} is not within {t[2]}..{t[3]}")
+    if sum(split.values()) != violation["elapsed_ns"]:
+        faults.append(f"the parts sum to {sum(split.values())}, elapsed {violation['elapsed_ns']}")
+    if not violation["split_known"] or split["unknown"]:
+        faults.append(f"the split is not known: {split}")
+        return faults
+    parts = {"running": split["running"], "queued": split["waiting"] + split["throttled"],
+             "blocked": split["blocked"], "stopped": split["stopped"]}
+    for name, value in parts.items():
+        if _outside(value, own[name]):
+            faults.append(f"{name} {value}, the program says {own[name][0]}..{own[name][1]}")
+    return faults
+
+
+def cause_faults(trial, violation):
+    """Where the watch's reason is not the program's."""
+    expect = EXPECT[trial["case"]]
+    causes = [c for c in violation["causes"] if c["kind"] != "cpu"]
+    if expect.causes is None:
+        return []
+    if not causes:
+        return [f"no cause, want one of {expect.causes}"]
+    largest = max(causes, key=lambda c: c["ns"])
+    said = f"{largest['kind']} ({largest['text']})"
+    if largest["kind"] not in expect.causes:
+        return [f"the cause is {said}, want one of {expect.causes}; evidence: {largest.get('evidence')}"]
+    if largest["confidence"] == "none":
+        return [f"the cause is {said}, and not believed"]
+    peer = largest.get("peer")
+    if expect.peer == "exact" and (not peer or peer["tid"] != trial["peer"]):
+        return [f"the peer is {peer}, want {trial['peer']}: {said}"]
+    if expect.peer == "maybe" and peer and peer["tid"] != trial["peer"]:
+        return [f"the peer is {peer}, want {trial['peer']} or none: {said}"]
+    return []
+
+
+def fired_faults(trial, fired):
+    """What is wrong with the live notice of a section: none, several, or another state than possible."""
+    expect = EXPECT[trial["case"]]
+    if len(fired) != 1:
+        return [f"{len(fired)} live notices"]
+    if expect.states and fired[0]["state"] not in expect.states:
+        return [f"found {fired[0]['state']} at the deadline, want one of {expect.states}"]
+    return []

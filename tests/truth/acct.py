@@ -1,0 +1,134 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Where the time of a section went: the watch's split and reason against the program's own account of itself."""
+
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+
+import account
+import machine
+import tocsin
+from tocsin import Suite, check, check_equal, matching
+
+suite = Suite(needs=("tool", "root", "bpf", "btf"))
+
+SECTIONS = {
+    "usdt": "acct_usdt: usdt:acct:begin .. end < 1ms",
+    "func": "acct_func: func:acct_begin .. acct_end < 1ms",
+}
+CASES = [name for name in account.EXPECT if name != "quota"]
+
+
+def trials_of(target):
+    return {o["case"]: o for o in target.objects() if "case" in o}
+
+
+def judge(run, trial, watch):
+    """Everything that must hold for one case, under both sections."""
+    if "skip" in trial:
+        raise tocsin.Skip(trial["skip"])
+    faults = account.own_faults(trial)
+    check(not faults, "the program's own account does not add up: " + "; ".join(faults))
+    for name in SECTIONS:
+        section = f"acct_{name}"
+        found = matching(watch.violations(section=section, tid=trial["tid"]), trial["t"])
+        check(len(found) == 1, f"{section}: {len(found)} violations, want one")
+        violation = found[0]
+        fired = [f for f in watch.of_type("fired") if f["section"] == section and
+                 (f["tid"], f["start_ns"]) == (violation["tid"], violation["start_ns"])]
+        faults = (account.split_faults(trial, violation) + account.cause_faults(trial, violation) +
+                  account.fired_faults(trial, fired))
+        check_equal(violation["pid"], trial["pid"], "pid")
+        if trial["case"] == "exit":
+            check_equal(violation.get("abandoned"), "exit", "abandoned")
+        if faults:
+            run.note(f"verdict: {violation['verdict']}")
+            run.note(f"split: {violation['split_ns']}")
+            run.note(f"program: {account.own_account(trial)}")
+        check(not faults, f"{section}: " + "; ".join(faults))
+        if name == "usdt":
+            run.note(f"{violation['verdict']} (fired {violation.get('fired_late_ns', 0) / 1000:.1f} us late)")
+
+
+class Session:
+    """All cases in one process under one watch, run once for the tests below."""
+
+    def __init__(self):
+        self.watch = None
+        self.trials = {}
+
+    def run(self, run, *options, cases=CASES):
+        target = run.target("acct", "-d", run.scratch, *options, *cases)
+        self.watch = run.watch("-p", str(target.pid), *SECTIONS.values())
+        target.go()
+        check_equal(target.finish(120), 0, f"exit status of the target\n{target.err.text()}\n")
+        self.watch.stop()
+        self.trials = trials_of(target)
+        check_equal(sorted(self.trials), sorted(cases), "cases")
+
+
+session = Session()
+
+
+@suite.test("every case under one watch")
+def every_case(run):
+    session.run(run)
+    summary = session.watch.section("acct_usdt")
+    ended = [t for t in session.trials.values() if "skip" not in t and t["case"] != "exit"]
+    check_equal(summary["closed"], len(ended), "sections closed")
+    check_equal(summary["over"], len(ended), "sections over budget")
+
+
+def add_case(name):
+    @suite.test(f"{name}")
+    def case(run):
+        check(name in session.trials, "the target did not run this case")
+        judge(run, session.trials[name], session.watch)
+
+
+for case_name in CASES:
+    add_case(case_name)
+
+
+@suite.test("on the main thread, which was there before the watch")
+def main_thread(run):
+    here = Session()
+    here.run(run, "-m", cases=["spin", "sleep", "mutex", "pipe"])
+    for trial in here.trials.values():
+        check_equal(trial["tid"], trial["pid"], "thread")
+        judge(run, trial, here.watch)
+
+
+@suite.test("quota", needs=["cgroup"])
+def quota(run):
+    group = machine.Cgroup("quota")
+    run.defer(group.close)
+    group.set_quota(20_000, 100_000)
+    target = run.target("acct", "quota")
+    watch = run.watch("-p", str(target.pid), *SECTIONS.values())
+    group.add(target.pid)
+    before = group.throttled_ns()
+    target.go()
+    check_equal(target.finish(120), 0, "exit status of the target")
+    throttled = group.throttled_ns() - before
+    watch.stop()
+    trial = trials_of(target)["quota"]
+    if not watch.summary()["throttle_known"]:
+        raise tocsin.Skip("this kernel does not say when a task is throttled")
+    judge(run, trial, watch)
+    violation = matching(watch.violations(section="acct_usdt"), trial["t"])[0]
+    # The group's clock counts from the moment that its quota was used up, the thread's from when it gave way.
+    check(violation["split_ns"]["throttled"] <= throttled * 1.01 + 4_000_000,
+          f"throttled {violation['split_ns']['throttled']}, the cgroup was for {throttled}")
+    check(violation["split_ns"]["throttled"] >= throttled * 0.8, f"throttled {violation['split_ns']['throttled']}, "
+          f"the cgroup was for {throttled}")
+    cause = max(violation["causes"], key=lambda c: c["ns"])
+    check(group.path.name in cause.get("subject", "") + cause["text"], f"the cgroup is not named: {cause}")
+    spells = [s["cgroup"] for s in violation["spells"] if "cgroup" in s]
+    check(spells, "no spell names the cgroup")
+    check_equal((spells[0]["quota_ns"], spells[0]["period_ns"]), (20_000_000, 100_000_000), "quota and period")
+
+
+suite.main()

@@ -1,0 +1,308 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Wrong input, missing privilege, and ends of every kind: a clear sentence, the right status, and nothing left behind."""
+
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+
+import elf
+import machine
+from tocsin import TOCSIN, Skip, Suite, check, check_equal, target_path
+
+suite = Suite(needs=("tool",))
+REAL = ("root", "bpf", "btf")
+
+TICK = "usdt:kinds:tick_begin .. tick_end < 1ms"
+
+
+def started(run, mode="tick", n=4, duration_us=3000, gap_us=500, **how):
+    return run.target("kinds", mode, str(n), str(duration_us), str(gap_us), **how)
+
+
+def refused(run, *args, status=2, says=()):
+    """`tocsin watch ARGS` ends with a status and a sentence that has these words, without a crash or a hang."""
+    got, out, err = run.tocsin("watch", *args, timeout_s=30)
+    check_equal(got, status, f"exit status of {args}\n{err}\n")
+    check(err.strip(), f"{args}: refused without a reason")
+    check(out == "", f"{args}: something on standard output: {out[:200]}")
+    check(len(err.splitlines()) <= 8, f"{args}: {len(err.splitlines())} lines of complaint")
+    for word in says:
+        check(word in err, f"{args}: no word of '{word}' in: {err}")
+    return err
+
+
+# Names that are not there.
+
+@suite.test("unknown function: the nearest names are offered", needs=REAL)
+def unknown_function(run):
+    target = started(run)
+    refused(run, "-p", str(target.pid), "func:kinds_wrok < 1ms", says=("kinds_wrok", "kinds_work"))
+
+
+@suite.test("unknown probe: the nearest names are offered", needs=REAL)
+def unknown_probe(run):
+    target = started(run)
+    refused(run, "-p", str(target.pid), "usdt:kinds:tick_begn .. tick_end < 1ms", says=("tick_begn", "tick_begin"))
+
+
+@suite.test("unknown probe provider", needs=REAL)
+def unknown_provider(run):
+    target = started(run)
+    refused(run, "-p", str(target.pid), "usdt:kindz:tick_begin .. tick_end < 1ms", says=("kindz",))
+
+
+@suite.test("unknown tracepoint", needs=REAL)
+def unknown_tracepoint(run):
+    target = started(run)
+    refused(run, "-p", str(target.pid), "tracepoint:sched:sched_swtich .. sched_wakeup < 1ms", says=("sched_swtich",))
+
+
+@suite.test("a path that is no file, no ELF file, a directory, a truncated ELF file", needs=REAL)
+def wrong_files(run):
+    target = started(run)
+    text = pathlib.Path(run.scratch, "text")
+    text.write_text("this is no program\n")
+    cut = pathlib.Path(run.scratch, "cut")
+    cut.write_bytes(pathlib.Path(target_path("kinds")).read_bytes()[:200])
+    empty = pathlib.Path(run.scratch, "empty")
+    empty.touch()
+    for path in ("/nonexistent/file", str(text), run.scratch, str(cut), str(empty), "/dev/null"):
+        refused(run, "-p", str(target.pid), f"func:{path}:main < 1ms", says=(path,))
+
+
+@suite.test("an offset outside the file's code", needs=REAL)
+def wrong_offset(run):
+    target = started(run)
+    path = target_path("kinds")
+    for offset in ("0xfffffff", "1"):
+        refused(run, "-p", str(target.pid), f"{path}:{offset} .. {path}:{elf.Elf(path).offset('main')} < 1ms")
+
+
+# Processes.
+
+@suite.test("a process that is gone", needs=REAL)
+def gone(run):
+    process = subprocess.Popen(["true"])
+    process.wait()
+    refused(run, "-p", str(process.pid), TICK, says=(str(process.pid),))
+
+
+@suite.test("process numbers that are none")
+def wrong_pids(run):
+    for text in ("0", "-1", "abc", "99999999999", "12x", ""):
+        refused(run, "-p", text, TICK)
+
+
+@suite.test("a kernel thread", needs=REAL)
+def kernel_thread(run):
+    comm = pathlib.Path("/proc/2/comm")
+    if not comm.exists() or comm.read_text().strip() != "kthreadd":
+        raise Skip("process 2 is not a kernel thread here")
+    refused(run, "-p", "2", TICK, says=("2",))
+
+
+@suite.test("no privilege: the missing capability is named", needs=("root", "program:setpriv"))
+def no_privilege(run):
+    target = started(run)
+    nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all"]
+    if subprocess.run([*nobody, str(TOCSIN), "--help"], capture_output=True, check=False).returncode in (126, 127):
+        raise Skip("an unprivileged user cannot reach the tool")
+    program = run.program(*nobody, TOCSIN, "watch", "-p", str(target.pid), TICK, stdin=subprocess.DEVNULL)
+    check_equal(program.wait(), 3, f"exit status\n{program.err.text()}\n")
+    check("CAP_" in program.err.text(), f"no capability is named: {program.err.text()}")
+
+
+# The section language.
+
+BAD_SECTIONS = ("", "nonsense", "func:main", "func:main <", "func:main < 10", "func:main < 1us", "func:main < 2h",
+                "func:main < -1ms", "func:main .. < 1ms", ".. func:main < 1ms", "usdt:a:b < 1ms", "usdt:a .. b < 1ms",
+                "func: < 1ms", "syscall: < 1ms", "tracepoint:sched .. x < 1ms", "func:main by arg < 1ms",
+                "func:main by arg99 < 1ms", "func:main < 1ms trailing", ": func:main < 1ms", "x" * 5000,
+                "func:main\x01 < 1ms", "func:main < 99999999999999999999s", "p /bin/true:0x10 threshold=1000")
+
+
+@suite.test("malformed sections on the command line")
+def bad_sections(run):
+    for text in BAD_SECTIONS:
+        refused(run, "-p", str(os.getpid()), text)
+
+
+@suite.test("malformed budgets file: file, line, column and a caret", needs=("root",))
+def caret(run):
+    budgets = pathlib.Path(run.scratch, "budgets")
+    budgets.write_text("# a comment\n\ngood: func:main < 1ms\nbad: func:main .. func:exit < 10\n")
+    err = refused(run, "-p", str(os.getpid()), "--budgets", str(budgets), says=(f"{budgets}:4:", "^"))
+    lines = err.splitlines()
+    at = next(i for i, text in enumerate(lines) if "^" in text)
+    source, under = lines[at - 1], lines[at]
+    check("bad: func:main .. func:exit < 10" in source, f"the line is not shown: {source}")
+    check(source[under.index("^"):].lstrip().startswith(("10", "<")), f"the caret is not at the fault:\n{source}\n{under}")
+
+
+@suite.test("budgets files that are none", needs=("root",))
+def wrong_budgets(run):
+    garbage = pathlib.Path(run.scratch, "garbage")
+    garbage.write_bytes(bytes(range(256)) * 64)
+    many = pathlib.Path(run.scratch, "many")
+    many.write_text("".join(f"s{i}: func:f{i} < 1ms\n" for i in range(300)))
+    twice = pathlib.Path(run.scratch, "twice")
+    twice.write_text("same: func:a < 1ms\nsame: func:b < 1ms\n")
+    long = pathlib.Path(run.scratch, "long")
+    long.write_text("x: func:" + "a" * 100_000 + " < 1ms\n")
+    for path in (garbage, many, twice, long, pathlib.Path(run.scratch), pathlib.Path("/nonexistent")):
+        refused(run, "-p", str(os.getpid()), "--budgets", str(path), says=(path.name,))
+
+
+@suite.test("wrong options")
+def wrong_options(run):
+    for args in (("--bogus",), ("-d", "10", TICK), ("-d", "abc", TICK), ("--count", "x", TICK), ("-p",), (),
+                 ("-p", str(os.getpid())), ("--budgets",)):
+        refused(run, *args)
+    err = refused(run, "--follow-childen", "-p", str(os.getpid()), TICK)
+    check("follow-children" in err, f"the nearest option is not offered: {err}")
+
+
+# Ends.
+
+def arm(run, **how):
+    """A target that goes on for a while, watched; with its text before the watch."""
+    target = started(run, n=2000, duration_us=3000, gap_us=2000)
+    path = target_path("kinds")
+    before = elf.text_of(target.pid, path)
+    watch = run.watch("-p", str(target.pid), TICK, **how)
+    check(elf.text_of(target.pid, path) != before, "no probe in the text while watched")
+    target.go()
+    watch.wait_violations(3)
+    return target, watch, path, before
+
+
+def check_clean(target, path, before, held):
+    """The program's text is as it was, the kernel holds nothing, and the program lives."""
+    end = time.monotonic() + 5
+    while elf.text_of(target.pid, path) != before and time.monotonic() < end:
+        time.sleep(0.05)
+    after = elf.text_of(target.pid, path)
+    check_equal(sorted(after), sorted(before), "executable mappings of the program")
+    differ = [k for k in before if after[k] != before[k]]
+    check(not differ, f"the text differs in {differ}")
+    while any((left := machine.bpf_objects_left(held)).values()) and time.monotonic() < end:
+        time.sleep(0.05)
+    check_equal(left, {"link": set(), "prog": set()}, "left in the kernel")
+    check(target.running(), f"the program is gone\n{target.err.text()}")
+
+
+def uprobe_events():
+    for root in ("/sys/kernel/tracing", "/sys/kernel/debug/tracing"):
+        path = pathlib.Path(root, "uprobe_events")
+        if path.exists():
+            return path.read_text()
+    return ""
+
+
+@suite.test("SIGKILL of the watch leaves no probe behind", needs=REAL)
+def killed(run):
+    events = uprobe_events()
+    target, watch, path, before = arm(run)
+    held = machine.bpf_objects(watch.pid)
+    check(held["link"] and held["prog"], f"the watch holds {held}")
+    check_equal(uprobe_events(), events, "uprobe_events while watched")
+    watch.signal(signal.SIGKILL)
+    watch.wait()
+    check_clean(target, path, before, held)
+    check_equal(uprobe_events(), events, "uprobe_events")
+
+
+def end_by(run, sig):
+    target, watch, path, before = arm(run)
+    held = machine.bpf_objects(watch.pid)
+    watch.signal(sig)
+    check_equal(watch.wait(20), 0, f"exit status\n{watch.err.text()}\n")
+    watch.check_sound()
+    check(watch.section()["closed"] >= 3, "no sections in the summary")
+    check_clean(target, path, before, held)
+
+
+@suite.test("Ctrl-C prints the summary and takes the probes away", needs=REAL)
+def interrupted(run):
+    end_by(run, signal.SIGINT)
+
+
+@suite.test("SIGTERM does the same", needs=REAL)
+def terminated(run):
+    end_by(run, signal.SIGTERM)
+
+
+@suite.test("a reader that goes away ends the watch", needs=REAL)
+def closed_output(run):
+    target = started(run, n=2000, duration_us=3000, gap_us=2000)
+    path = target_path("kinds")
+    before = elf.text_of(target.pid, path)
+    ours, theirs = os.pipe()
+    process = subprocess.Popen([str(TOCSIN), "watch", "--json", "-p", str(target.pid), TICK], stdin=subprocess.DEVNULL,
+                               stdout=theirs, stderr=subprocess.DEVNULL)
+    run.defer(process.wait)
+    run.defer(process.kill)
+    os.close(theirs)
+    check(b"armed" in os.read(ours, 4096), "no armed line")
+    held = machine.bpf_objects(process.pid)
+    os.close(ours)
+    target.go()
+    try:
+        status = process.wait(10)
+    except subprocess.TimeoutExpired:
+        check(False, "the watch goes on although nobody reads")
+    check(status != 0, "and it says that all was well")
+    check_clean(target, path, before, held)
+
+
+@suite.test("a target that exits: said, and the other goes on", needs=REAL)
+def target_exits(run):
+    short, longer = started(run, n=3), started(run, n=60)
+    watch = run.watch("-p", str(short.pid), "-p", str(longer.pid), TICK)
+    check_equal(short.go().finish(), 0, "exit status of the first target")
+    said = watch.out.wait(lambda: [p for p in watch.of_type("process")
+                                   if (p["what"], p["pid"]) == ("exited", short.pid)], 10)
+    check(said, "the exit is not said")
+    check_equal(longer.go().finish(), 0, "exit status of the second target")
+    watch.stop()
+    by_pid = {pid: len([v for v in watch.violations() if v["pid"] == pid]) for pid in (short.pid, longer.pid)}
+    check_equal(by_pid, {short.pid: 3, longer.pid: 60}, "violations")
+
+
+@suite.test("a target that is killed in a section: said, and reported as abandoned", needs=REAL)
+def target_killed(run):
+    target = started(run, n=1, duration_us=30_000_000)
+    watch = run.watch("-p", str(target.pid), TICK)
+    target.go()
+    check(watch.out.wait(lambda: watch.of_type("fired"), 10), "the deadline passed unnoticed")
+    target.signal(signal.SIGKILL)
+    target.wait()
+    found = watch.wait_violations(1)
+    check_equal(found[0].get("abandoned"), "exit", "abandoned")
+    watch.stop()
+
+
+@suite.test("a target that executes another program: said, and the rest goes on", needs=REAL)
+def target_execs(run):
+    target, other = started(run, mode="exec", n=3), started(run, n=30)
+    watch = run.watch("-p", str(target.pid), "-p", str(other.pid), TICK)
+    target.go()
+    said = watch.out.wait(lambda: [p for p in watch.of_type("process")
+                                   if (p["what"], p["pid"]) == ("execed", target.pid)], 10)
+    check(said, "the exec is not said")
+    check_equal(target.finish(), 0, f"exit status of the target\n{target.err.text()}\n")
+    check_equal(other.go().finish(), 0, "exit status of the other")
+    watch.stop()
+    mine = len([v for v in watch.violations() if v["pid"] == target.pid])
+    check(3 <= mine <= 6, f"{mine} violations of the target")
+    run.note(f"{mine - 3} of 3 sections behind the exec were seen")
+    check_equal(len([v for v in watch.violations() if v["pid"] == other.pid]), 30, "violations of the other")
+
+
+suite.main()

@@ -1,0 +1,328 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Whom the watch looks at, when it ends, and what it does at a violation."""
+
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+
+import machine
+from tocsin import TOCSIN, Suite, check, check_equal, target_path
+
+suite = Suite(needs=("tool", "root", "bpf", "btf"))
+
+TICK = "tick: usdt:kinds:tick_begin .. tick_end < 1ms"
+
+
+def tick_of(path):
+    return f"tick: usdt:{path}:kinds:tick_begin .. tick_end < 1ms"
+
+
+def started(run, mode="tick", n=4, duration_us=3000, gap_us=500, program="kinds"):
+    return run.target(program, mode, str(n), str(duration_us), str(gap_us))
+
+
+def ended(*targets):
+    for target in targets:
+        target.go()
+    for target in targets:
+        check_equal(target.finish(), 0, f"exit status of the target\n{target.err.text()}\n")
+
+
+def ticks(*targets):
+    """(pid, tid) of every tick that these targets made, sorted."""
+    return sorted((o["pid"], o["tid"]) for t in targets for o in t.objects() if o.get("s") == "tick")
+
+
+def seen(watch):
+    return sorted((v["pid"], v["tid"]) for v in watch.violations())
+
+
+# Whom.
+
+@suite.test("-p twice: both, and no third")
+def pids(run):
+    one, two, three = (started(run) for _ in range(3))
+    watch = run.watch("-p", str(one.pid), "-p", str(two.pid), TICK)
+    ended(one, two, three)
+    watch.stop()
+    check_equal(seen(watch), ticks(one, two), "threads over budget")
+
+
+@suite.test("threads that begin while watched")
+def threads(run):
+    target = started(run, mode="threads", n=20, gap_us=0)
+    watch = run.watch("-p", str(target.pid), TICK)
+    ended(target)
+    watch.stop()
+    check_equal(seen(watch), ticks(target), "threads over budget")
+
+
+@suite.test("children: not without --follow-children")
+def children_not(run):
+    target = started(run, mode="family")
+    watch = run.watch("-p", str(target.pid), TICK)
+    ended(target)
+    watch.stop()
+    check_equal(seen(watch), [], "threads over budget")
+
+
+@suite.test("--follow-children")
+def children(run):
+    target = started(run, mode="family")
+    watch = run.watch("-p", str(target.pid), "--follow-children", TICK)
+    ended(target)
+    watch.stop()
+    check_equal(seen(watch), ticks(target), "threads over budget")
+    forked = {(p["pid"], p["parent"]) for p in watch.of_type("process") if p["what"] == "forked"}
+    check_equal(forked, {(pid, target.pid) for pid, _ in ticks(target)}, "children said to be forked")
+
+
+@suite.test("-a: every process of the binary, also one that comes later")
+def everybody(run):
+    one = started(run)
+    watch = run.watch("-a", tick_of(target_path("kinds")))
+    two = started(run)
+    ended(one, two)
+    watch.stop()
+    check_equal(seen(watch), ticks(one, two), "threads over budget")
+
+
+@suite.test("--comm: by name")
+def comm(run):
+    named = pathlib.Path(run.scratch, "kinds_named")
+    shutil.copy(target_path("kinds"), named)
+    one, two = started(run, program=str(named)), started(run)
+    watch = run.watch("--comm", "kinds_named", tick_of(named))
+    ended(one, two)
+    watch.stop()
+    check_equal(seen(watch), ticks(one), "threads over budget")
+
+
+@suite.test("--comm of nobody: said")
+def comm_nobody(run):
+    status, _, err = run.tocsin("watch", "--comm", "no_such_comm", "-d", "1s", tick_of(target_path("kinds")))
+    check("no_such_comm" in err, f"exit status {status}, and the name is not said: {err}")
+
+
+@suite.test("--cgroup: who is in it", needs=["cgroup"])
+def cgroup(run):
+    group = machine.Cgroup("members")
+    run.defer(group.close)
+    one, two = started(run), started(run)
+    group.add(one.pid)
+    watch = run.watch("--cgroup", str(group.path), tick_of(target_path("kinds")))
+    ended(one, two)
+    watch.stop()
+    check_equal(seen(watch), ticks(one), "threads over budget")
+
+
+@suite.test("-- CMD: watched from its first instruction, and its status is ours")
+def command(run):
+    watch = run.watch(TICK, "--", target_path("kinds"), "tick", "4", "3000", "500", mixed=True)
+    check_equal(watch.wait(30), 0, f"exit status\n{watch.err.text()}\n")
+    watch.check_sound()
+    printed = [json.loads(line) for line in watch.others]
+    check_equal(seen(watch), sorted((o["pid"], o["tid"]) for o in printed if o.get("s") == "tick"), "threads over budget")
+    check_equal(len(watch.violations()), 4, "violations")
+
+
+@suite.test("-- CMD: exit statuses")
+def command_status(run):
+    path = target_path("kinds")
+    plain = pathlib.Path(run.scratch, "plain")
+    plain.write_text("no program\n")
+    for argv, want in ((["sh", "-c", "exit 7"], 7), (["sh", "-c", "kill -TERM $$"], 128 + signal.SIGTERM),
+                       (["/nonexistent/command"], 127), ([str(plain)], 126), (["true"], 0), (["false"], 1)):
+        status, _, err = run.tocsin("watch", "--json", tick_of(path), "--", *argv)
+        check_equal(status, want, f"exit status for {argv}\n{err}\n")
+
+
+@suite.test("-- CMD: Ctrl-C reaches both")
+def command_interrupted(run):
+    watch = run.watch(TICK, "--", target_path("kinds"), "tick", "10000", "3000", "500", mixed=True)
+    watch.wait_violations(2)
+    os.killpg(watch.pid, signal.SIGINT)
+    check_equal(watch.wait(20), 128 + signal.SIGINT, f"exit status\n{watch.err.text()}\n")
+    check(watch.section()["closed"] >= 2, "no sections in the summary")
+
+
+# When it ends.
+
+@suite.test("-d: for that long")
+def duration(run):
+    target = started(run, n=1000)
+    watch = run.watch("-p", str(target.pid), "-d", "1s", TICK)
+    target.go()
+    check_equal(watch.wait(20), 0, "exit status")
+    watch.check_sound()
+    took = watch.summary()["duration_ns"]
+    check(0.95e9 < took < 2e9, f"it took {took} ns")
+
+
+@suite.test("--count: after that many violations")
+def count(run):
+    target = started(run, n=1000)
+    watch = run.watch("-p", str(target.pid), "--count", "3", TICK)
+    target.go()
+    check_equal(watch.wait(20), 0, f"exit status\n{watch.err.text()}\n")
+    check_equal(len(watch.violations()), 3, "violations")
+    watch.summary()
+
+
+@suite.test("--fail-on-violation")
+def fail(run):
+    for budget, want in (("1ms", 1), ("10s", 0)):
+        target = started(run)
+        watch = run.watch("-p", str(target.pid), "--fail-on-violation", f"usdt:kinds:tick_begin .. tick_end < {budget}")
+        ended(target)
+        watch.stop(status=want)
+
+
+@suite.test("--strict: nothing lost is still 0")
+def strict(run):
+    target = started(run)
+    watch = run.watch("-p", str(target.pid), "--strict", TICK)
+    ended(target)
+    watch.stop()
+
+
+# What it does.
+
+@suite.test("--exec: the violation is in the environment")
+def execute(run):
+    out = pathlib.Path(run.scratch, "environment")
+    target = started(run, n=1, duration_us=5000)
+    watch = run.watch("-p", str(target.pid), "--exec", f"env | grep ^TOCSIN_ | sort >> {out}", TICK)
+    ended(target)
+    violation = watch.wait_violations(1)[0]
+    watch.stop()
+    text = out.read_text()
+    for value in ("tick", str(target.pid), str(violation["elapsed_ns"]), violation["verdict"]):
+        check(value in text, f"'{value}' is not in the environment:\n{text}")
+
+
+@suite.test("--exec: rate-limited, and never in the way")
+def execute_often(run):
+    out = pathlib.Path(run.scratch, "runs")
+    target = started(run, n=300, duration_us=1500, gap_us=0)
+    watch = run.watch("-p", str(target.pid), "--exec", f"echo x >> {out}; sleep 1", TICK)
+    ended(target)
+    watch.stop()
+    check_equal(len(watch.violations()), 300, "violations")
+    runs = len(out.read_text().splitlines())
+    check(1 <= runs < 100, f"it ran {runs} times for 300 violations")
+
+
+@suite.test("budgets file: names, comments, and from standard input")
+def budgets_file(run):
+    text = "# two\n\n  one: usdt:kinds:tick_begin .. tick_end < 1ms   # over\n two: usdt:kinds:tick_begin .. tick_end < 10s\n"
+    path = pathlib.Path(run.scratch, "budgets")
+    path.write_text(text)
+    for argument in (str(path), "-"):
+        target = started(run)
+        with open(path, "rb") as stdin:
+            watch = run.watch("-p", str(target.pid), "--budgets", argument, stdin=stdin)
+        ended(target)
+        watch.stop()
+        over = {s["name"]: s["over"] for s in watch.summary()["sections"]}
+        check_equal(over, {"one": 4, "two": 0}, f"over budget, with --budgets {argument}")
+
+
+def reload(run, target, watch, path, text):
+    path.write_text(text)
+    lines = len(watch.err.lines)
+    watch.signal(signal.SIGHUP)
+    check(watch.err.wait(lambda: len(watch.err.lines) > lines, 10), "no word of the new budgets")
+    time.sleep(0.2)
+    return len(watch.violations())
+
+
+@suite.test("SIGHUP reads the budgets again: added, changed, removed")
+def hang_up(run):
+    path = pathlib.Path(run.scratch, "budgets")
+    first = "tick: usdt:kinds:tick_begin .. tick_end < 10s\n"
+    path.write_text(first)
+    target = started(run, n=100_000, duration_us=2000, gap_us=500)
+    watch = run.watch("-p", str(target.pid), "--budgets", str(path))
+    target.go()
+    time.sleep(0.3)
+    check_equal(watch.violations(), [], "violations within ten seconds' budget")
+    reload(run, target, watch, path, first + "call: func:probe_tick_begin .. probe_tick_end < 1ms\n")
+    watch.wait_violations(3, section="call")
+    check_equal(watch.violations(section="tick"), [], "violations of the section that stayed")
+    reload(run, target, watch, path, "tick: usdt:kinds:tick_begin .. tick_end < 1ms\n")
+    watch.wait_violations(3, section="tick")
+    gone_at = time.monotonic_ns()
+    time.sleep(0.3)
+    late = [v for v in watch.violations(section="call") if v["start_ns"] > gone_at]
+    check_equal(late, [], "violations of the section that was taken away")
+    watch.stop(losses=("stop_unmatched",))
+
+
+@suite.test("SIGHUP with a malformed file: said, and the old budgets stay")
+def hang_up_malformed(run):
+    path = pathlib.Path(run.scratch, "budgets")
+    path.write_text(TICK + "\n")
+    target = started(run, n=100_000, duration_us=2000, gap_us=500)
+    watch = run.watch("-p", str(target.pid), "--budgets", str(path))
+    target.go()
+    watch.wait_violations(2)
+    before = reload(run, target, watch, path, "tick: usdt:kinds:tick_begin .. < 1ms\n")
+    check(f"{path}:1:" in watch.err.text(), f"the fault is not said: {watch.err.text()}")
+    watch.wait_violations(before + 3)
+    watch.stop()
+
+
+@suite.test("text output: a line a violation, and the summary")
+def text_output(run):
+    target = started(run)
+    watch = run.program(TOCSIN, "watch", "-p", str(target.pid), TICK, stdin=subprocess.DEVNULL)
+    check(watch.err.wait(lambda: any("armed:" in line for line in watch.err.lines), 30), watch.err.text())
+    ended(target)
+    watch.signal(signal.SIGINT)
+    check_equal(watch.wait(), 0, f"exit status\n{watch.err.text()}\n")
+    out = watch.out.text()
+    check(sum(str(target.pid) in line for line in out.splitlines()) >= 4, f"not a line a violation:\n{out}")
+    check("\x1b" not in out, "colours although it is not a terminal")
+
+
+@suite.test("-o: a trace that babeltrace2 reads", needs=["program:babeltrace2"])
+def trace(run):
+    where = pathlib.Path(run.scratch, "trace")
+    target = started(run)
+    watch = run.watch("-p", str(target.pid), "-o", str(where), TICK)
+    ended(target)
+    watch.stop()
+    reader = run.program("babeltrace2", str(where))
+    check_equal(reader.wait(), 0, f"exit status of babeltrace2\n{reader.err.text()}\n")
+    mine = [line for line in reader.out.lines if "violation" in line]
+    check_equal(len(mine), 4, f"violations in the trace\n{reader.out.text()}\n")
+
+
+@suite.test("-o onto a directory that has something: refused")
+def trace_refused(run):
+    where = pathlib.Path(run.scratch, "trace")
+    where.mkdir()
+    (where / "precious").write_text("mine\n")
+    target = started(run)
+    status, _, err = run.tocsin("watch", "-p", str(target.pid), "-o", str(where), "-d", "1s", TICK)
+    check(status in (2, 3) and err.strip(), f"exit status {status}: {err}")
+    check_equal((where / "precious").read_text(), "mine\n", "what was there")
+
+
+@suite.test("doctor --json")
+def doctor(run):
+    status, out, err = run.tocsin("doctor", "--json")
+    check(status in (0, 1), f"exit status {status}\n{err}")
+    check(json.loads(out), "nothing said")
+
+
+suite.main()
