@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
 /*
  * The programs that `tocsin doctor` tries on the running kernel, each the smallest that shows one
- * thing the kernel half of `watch` relies on. The loader (collector/doctor_bpf.c) loads all of them
- * together and, where the kernel refuses that, one at a time with just the maps it needs, so that
- * one refusal says nothing about the others. It runs or attaches them for a moment on its own
- * thread, and reads the variables below through the mapped .bss. Programs that are nothing but
- * `return 0` are not here: those are two raw instructions in the loader.
+ * thing the kernel half of `watch` relies on. The loader (collector/doctor_bpf.c) loads them one at
+ * a time, with just the maps each needs, so that one refusal says nothing about the others, runs or
+ * attaches them for a moment on its own thread, and reads the variables below through the mapped
+ * .bss. Programs that are nothing but `return 0` are not here: those are two raw instructions in
+ * the loader. Nor is one that calls a function of the kernel's, which would bind all the others to
+ * kernels with that function: doctor_work.bpf.c.
  */
 
 /* Newer headers declare this one; the kernel finds it in a map's value by its name, so ours must
@@ -19,13 +20,11 @@
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
 #define KERNEL_EINVAL  22
-#define KERNEL_ESRCH   3
 #define TIMER_DELAY_NS 1000000ull
 #define STACK_FRAMES   32
 
 /* Written by the loader before a program runs. */
-__u32 my_tid; /* its own thread: whom task_from_pid looks for, and whose wake-ups stack_at_wake
-		 looks at */
+__u32 my_tid; /* its own thread, whose wake-ups stack_at_wake looks at */
 
 /* Results. Each is written by one program; the loader reads them when that program can no longer
  * run, or polls for the first write. */
@@ -34,7 +33,6 @@ __u64 timer_fired_ns;  /* the timer's callback; 0: has not fired */
 __u32 timer_flags;     /* timer_arm: the flags that bpf_timer_start() accepted */
 __u32 timer_cpu;       /* timer_arm: the CPU that started it */
 __u32 timer_fired_cpu; /* the timer's callback */
-__u32 work_runs;       /* callbacks of the task work */
 __u32 hits;            /* runs of a probe's program */
 __u32 sleeper_errors;  /* hit_sleepable: user memory it could not read */
 __u64 cookie;          /* hit_cookie: what the link gave it */
@@ -109,78 +107,6 @@ int timer_hook(void *ctx)
 	return (int)timer_arm();
 }
 
-/* ---- kernel functions ---- */
-
-SEC("syscall")
-int task_from_pid(void *ctx)
-{
-	struct task_struct *task = bpf_task_from_pid((__s32)my_tid);
-
-	if (!task)
-		return -KERNEL_ESRCH;
-	bpf_task_release(task);
-	return 0;
-}
-
-struct bpf_task_work {
-	__u64 opaque;
-} __attribute__((aligned(8)));
-
-struct bpf_map { /* only its kind counts when the kernel's prototype is compared */
-	__u32 id;
-};
-
-struct work_value {
-	struct bpf_task_work work;
-};
-
-/* Key 0: the work. One entry, never full. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct work_value);
-} works SEC(".maps");
-
-typedef int (*work_fn)(struct bpf_map *map, void *key, void *value);
-
-/* 6.18 and the form that follows it, where the verifier passes the program by itself. */
-extern int bpf_task_work_schedule_resume_impl(struct task_struct *task, struct bpf_task_work *work,
-					      void *map, work_fn callback,
-					      void *program) __ksym __weak;
-extern int bpf_task_work_schedule_resume(struct task_struct *task, struct bpf_task_work *work,
-					 void *map, work_fn callback) __ksym __weak;
-
-static int work_done(struct bpf_map *map, void *key, void *value)
-{
-	work_runs++;
-	return 0;
-}
-
-SEC("syscall")
-int work_impl(void *ctx)
-{
-	__u32 key = 0;
-	struct work_value *v = bpf_map_lookup_elem(&works, &key);
-
-	if (!v)
-		return -KERNEL_EINVAL;
-	return bpf_task_work_schedule_resume_impl(bpf_get_current_task_btf(), &v->work, &works,
-						  work_done, NULL);
-}
-
-SEC("syscall")
-int work_short(void *ctx)
-{
-	__u32 key = 0;
-	struct work_value *v = bpf_map_lookup_elem(&works, &key);
-
-	if (!v)
-		return -KERNEL_EINVAL;
-	return bpf_task_work_schedule_resume(bpf_get_current_task_btf(), &v->work, &works,
-					     work_done);
-}
-
 /* ---- probes ---- */
 
 SEC("uprobe")
@@ -195,22 +121,6 @@ int hit_cookie(void *ctx)
 {
 	hits++;
 	cookie = bpf_get_attach_cookie(ctx);
-	return 0;
-}
-
-/* The loader gives these two the attach types of links on many probes, which this compiler's
- * headers may lack. */
-SEC("uprobe")
-int hit_multi(void *ctx)
-{
-	hits++;
-	return 0;
-}
-
-SEC("uprobe")
-int hit_session(void *ctx)
-{
-	hits++;
 	return 0;
 }
 

@@ -19,7 +19,7 @@
 /* What setcap must give the program so that all of `watch` works without root. */
 #define CAPS_WATCH                                                              \
 	(CAPS_BIT(CAP_BPF) | CAPS_BIT(CAP_PERFMON) | CAPS_BIT(CAP_SYS_PTRACE) | \
-	 CAPS_BIT(CAP_DAC_READ_SEARCH))
+	 CAPS_BIT(CAP_DAC_READ_SEARCH) | CAPS_BIT(CAP_SYSLOG) | CAPS_BIT(CAP_SYS_ADMIN))
 
 enum caps_job {
 #define JOB(NAME, caps, text) CAPS_JOB_##NAME,
