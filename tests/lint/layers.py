@@ -14,7 +14,7 @@ from tree import c_code
 ALLOWED = {
     "base": ["abi/hist.h"],
     "abi": [],
-    "elf": ["base"],
+    "elf": ["base", "abi"],
     "bpf": ["base", "abi"],
     "collector": ["base", "abi", "elf", "bpf"],
     "analysis": ["base", "abi", "collector/section.h"],
