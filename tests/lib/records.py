@@ -39,7 +39,7 @@ _SECTION = {"name": _STR, "text": _STR, "budget_ns": _INT, "closed": _INT, "over
             "over_split_ns": _DICT, "causes": _LIST, "other_ns": _INT}
 _CAUSE = {"kind": _STR, "ns": _INT, "share": _NUM, "confidence": _STR, "spells": _INT, "text": _STR}
 _SPELL = {"out_ns": _INT, "state": _STR, "cause": _STR}
-_PEER = {"tid": _INT, "comm": _STR}
+_PEER = {"comm": _STR}  # several tasks of one name have no number
 
 
 def _shape(what, got, required):

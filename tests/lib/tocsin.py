@@ -105,14 +105,14 @@ class Lines:
 class Program:
     """A child process with its output collected; killed by its own process group when the test ends."""
 
-    def __init__(self, argv, env=None, cwd=None, stdin=subprocess.PIPE):
+    def __init__(self, argv, env=None, cwd=None, stdin=subprocess.PIPE, stdout=subprocess.PIPE):
         self.argv = [str(a) for a in argv]
         full_env = dict(os.environ)
         full_env.update(env or {})
-        self.process = subprocess.Popen(self.argv, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        self.process = subprocess.Popen(self.argv, stdin=stdin, stdout=stdout, stderr=subprocess.PIPE,
                                         env=full_env, cwd=cwd, start_new_session=True)
         self.pid = self.process.pid
-        self.out = Lines(self.process.stdout, self._on_out)
+        self.out = Lines(self.process.stdout or [], self._on_out)
         self.err = Lines(self.process.stderr)
 
     def _on_out(self, line):
@@ -154,7 +154,8 @@ class Program:
         self.out.thread.join(5)
         self.err.thread.join(5)
         for stream in (self.process.stdout, self.process.stderr):
-            stream.close()
+            if stream:
+                stream.close()
 
 
 class Target(Program):
@@ -195,15 +196,30 @@ class Watch(Program):
     """`tocsin watch --json`. Each line of it is checked as it comes; faults() has what was wrong.
 
     mixed: the command that the watch started prints to the same standard output; its lines are in `others`.
+    store: a file for its output, read when the watch has ended, for runs in which reading along would cost too much.
     """
 
-    def __init__(self, argv, env=None, cwd=None, stdin=subprocess.DEVNULL, mixed=False):
+    def __init__(self, argv, env=None, cwd=None, stdin=subprocess.DEVNULL, mixed=False, store=None):
         self.events = []
+        self.store = store
         self.mixed = mixed
         self.others = []
         self.malformed = []
         self.checker = records.StreamChecker()
-        super().__init__(argv, env=env, cwd=cwd, stdin=stdin)
+        if store:
+            with open(store, "wb") as stdout:
+                super().__init__(argv, env=env, cwd=cwd, stdin=stdin, stdout=stdout)
+        else:
+            super().__init__(argv, env=env, cwd=cwd, stdin=stdin)
+
+    def wait(self, timeout_s=60):
+        status = super().wait(timeout_s)
+        if self.store:
+            with open(self.store, encoding="utf-8", errors="replace") as stored:
+                for line in stored:
+                    self._on_out(line.rstrip("\n"))
+            self.store = None
+        return status
 
     def _on_out(self, line):
         try:

@@ -110,9 +110,9 @@ def cause_faults(trial, violation):
     if largest["confidence"] == "none":
         return [f"the cause is {said}, and not believed"]
     peer = largest.get("peer")
-    if expect.peer == "exact" and (not peer or peer["tid"] != trial["peer"]):
+    if expect.peer == "exact" and (not peer or peer.get("tid") != trial["peer"]):
         return [f"the peer is {peer}, want {trial['peer']}: {said}"]
-    if expect.peer == "maybe" and peer and peer["tid"] != trial["peer"]:
+    if expect.peer == "maybe" and peer and peer.get("tid") != trial["peer"]:
         return [f"the peer is {peer}, want {trial['peer']} or none: {said}"]
     return []
 

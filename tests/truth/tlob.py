@@ -282,8 +282,8 @@ def uprobe_no_event(run):
 
 @suite.test("uprobe_restart (later version): windows do not add up, and unbinding after the exit works")
 def uprobe_restart(run):
-    target = started(run, "busy", 4, 200)
-    watch = run.watch("-p", str(target.pid), line("busy", 300 * MS), line("sleep", 300 * MS))
+    target, other = started(run, "busy", 4, 200), started(run, "idle", 1, 1)
+    watch = run.watch("-p", str(target.pid), "-p", str(other.pid), line("busy", 300 * MS), line("sleep", 300 * MS))
     check_equal(target.go().finish(), 0, "exit status of the target")
     status, _, err = run.tocsin("ctl", "remove", removal("busy")[1:])
     check_equal(status, 0, f"exit status of a removal after the exit\n{err}\n")
