@@ -150,8 +150,8 @@ def _summary_faults(s):
         faults += (bad := _shape(what, section, _SECTION))
         if bad:
             continue
-        if section["over"] > section["closed"]:
-            faults.append(f"{what}: {section['over']} over of {section['closed']}")
+        if section["over"] > section["closed"] + section["abandoned"]:
+            faults.append(f"{what}: {section['over']} over of {section['closed']} closed, {section['abandoned']} abandoned")
         order = [section[k] for k in ("p50_ns", "p90_ns", "p99_ns", "p999_ns")]
         if order != sorted(order):
             faults.append(f"{what}: the percentiles are not in order: {order}")
@@ -229,8 +229,7 @@ class StreamChecker:
                               f"{'a' if who in self.seen['fired'] else 'no'} line that says so")
         if self.summary is not None:
             for section in self.summary["sections"]:
-                over = sum(1 for v in self.seen["violation"].values()
-                           if v["section"] == section["name"] and "abandoned" not in v)
+                over = sum(1 for v in self.seen["violation"].values() if v["section"] == section["name"])
                 lost = self.summary["records_lost"] + self.summary["losses"].get("event_ring_full", 0)
                 if over > section["over"] or over + lost < section["over"]:
                     faults.append(f"summary of {section['name']}: {section['over']} over, {over} violations seen")

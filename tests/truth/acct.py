@@ -76,9 +76,10 @@ session = Session()
 def every_case(run):
     session.run(run)
     summary = session.watch.section("acct_usdt")
-    ended = [t for t in session.trials.values() if "skip" not in t and t["case"] != "exit"]
-    check_equal(summary["closed"], len(ended), "sections closed")
-    check_equal(summary["over"], len(ended), "sections over budget")
+    trials = [t for t in session.trials.values() if "skip" not in t]
+    check_equal(summary["closed"], len(trials) - 1, "sections closed")
+    check_equal(summary["abandoned"], 1, "sections abandoned")
+    check_equal(summary["over"], len(trials), "sections over budget")
 
 
 def add_case(name):
