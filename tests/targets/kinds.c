@@ -168,6 +168,16 @@ static void mode_overlap(const struct plan *plan)
 	}
 }
 
+/* N sections of one kind inside each other: more than one thread may have open. */
+static void mode_deep(const struct plan *plan)
+{
+	for (unsigned i = 0; i < plan->n; i++)
+		probe_tick_begin(i);
+	sleep_ns(plan->duration_ns);
+	for (unsigned i = plan->n; i-- > 0;)
+		probe_tick_end(i);
+}
+
 /* Keyed sections: begun by this thread, ended by another, several open at once, in the other order.
  */
 struct keyed {
@@ -361,7 +371,7 @@ static const struct {
 	{"lib", mode_lib},         {"versions", mode_versions}, {"sem", mode_sem},
 	{"overlap", mode_overlap}, {"keyed", mode_keyed},       {"keyed_const", mode_keyed_const},
 	{"read", mode_read},       {"fsync", mode_fsync},       {"family", mode_family},
-	{"threads", mode_threads}, {"exec", mode_exec},
+	{"threads", mode_threads}, {"exec", mode_exec},         {"deep", mode_deep},
 };
 
 int main(int argc, char **argv)

@@ -194,6 +194,17 @@ def strict(run):
     watch.stop()
 
 
+@suite.test("--strict: more sections open than a thread may have is 4, and what fits is whole")
+def strict_lost(run):
+    target = started(run, mode="deep", n=70)
+    watch = run.watch("-p", str(target.pid), "--strict", TICK)
+    ended(target)
+    watch.stop(losses=("open_full",), status=4)
+    check_equal(watch.summary()["losses"]["open_full"], 6, "sections not opened")
+    check_equal(watch.section()["closed"], 64, "sections closed")
+    check_equal(watch.section()["over"], 64, "sections over budget")
+
+
 # What it does.
 
 @suite.test("--exec: the violation is in the environment")
