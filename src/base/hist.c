@@ -33,3 +33,22 @@ uint64_t hist_percentile(const uint64_t *buckets, double share)
 	}
 	return tocsin_hist_low(last) + tocsin_hist_width(last) / 2;
 }
+
+uint64_t hist_count(const uint64_t *buckets)
+{
+	uint64_t total = 0;
+
+	for (unsigned b = 0; b < TOCSIN_HIST_BUCKETS; b++)
+		total += buckets[b];
+	return total;
+}
+
+uint64_t hist_mean(const uint64_t *buckets)
+{
+	uint64_t total = hist_count(buckets);
+	double sum = 0;
+
+	for (unsigned b = 0; b < TOCSIN_HIST_BUCKETS; b++)
+		sum += (double)buckets[b] * (double)(tocsin_hist_low(b) + tocsin_hist_width(b) / 2);
+	return total ? (uint64_t)(sum / (double)total) : 0;
+}

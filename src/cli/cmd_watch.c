@@ -1,0 +1,540 @@
+// SPDX-License-Identifier: MIT
+/* `tocsin watch`: sections of running programs, and why they were late. */
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "../base/cleanup.h"
+#include "../base/clock.h"
+#include "../base/parse.h"
+#include "../collector/ctl.h"
+#include "../collector/doctor.h"
+#include "cli.h"
+#include "watch_child.h"
+#include "watch_output.h"
+
+#define TICK_NS 250000000ull
+
+static struct {
+	struct opt_strings pid, comm, budgets;
+	const char *cgroup;
+	bool all, follow, force, notes;
+	uint64_t duration_ns, count;
+	bool fail_on_violation, strict;
+	struct output_options out;
+	uint64_t gate_ns, poll_ns, ring_bytes;
+	uint64_t max_threads, max_sections, max_spells, max_keyed, max_deadlines;
+} wanted = {.notes = true};
+
+static const struct opt options[] = {
+	{.kind = OPT_GROUP, .name = "Processes"},
+	{OPT_STRINGS, 'p', "pid", "PID", "watch this process; may be given again", NULL,
+	 &wanted.pid, 0, 0, NULL},
+	{OPT_FLAG, 'f', "follow-children", NULL, "also watch processes that they start", NULL,
+	 &wanted.follow, 0, 0, NULL},
+	{OPT_STRINGS, 0, "comm", "NAME", "watch every process of this name, also later ones", NULL,
+	 &wanted.comm, 0, 0, NULL},
+	{OPT_STRING, 0, "cgroup", "PATH", "watch every process in this cgroup or below it",
+	 "PATH is a directory of a mounted hierarchy, or the path below its root. Processes that enter later are watched "
+	 "when they first hit a probe; one that leaves stays watched.",
+	 &wanted.cgroup, 0, 0, NULL},
+	{OPT_FLAG, 'a', "all", NULL, "watch every process that runs the code of a section", NULL,
+	 &wanted.all, 0, 0, NULL},
+	{.kind = OPT_GROUP, .name = "Sections"},
+	CLI_SHARED(BUDGETS, &wanted.budgets),
+	{OPT_FLAG, 0, "force", NULL, "bind where it may hurt the program, and say what may happen",
+	 NULL, &wanted.force, 0, 0, NULL},
+	{OPT_FLAG, 0, "notes", NULL, "use the program's own probes that say what it waits for",
+	 NULL, &wanted.notes, 0, 0, "on"},
+	{.kind = OPT_GROUP, .name = "End"},
+	{OPT_DURATION, 'd', "duration", "TIME", "stop after this time", NULL, &wanted.duration_ns,
+	 1000000, INT64_MAX, NULL},
+	{OPT_U64, 0, "count", "N", "stop after N violations", NULL, &wanted.count, 1, UINT64_MAX,
+	 NULL},
+	{OPT_FLAG, 0, "fail-on-violation", NULL, "exit with 1 if a section ran over its budget",
+	 NULL, &wanted.fail_on_violation, 0, 0, NULL},
+	{OPT_FLAG, 0, "strict", NULL, "exit with 4 if anything was lost", NULL, &wanted.strict, 0,
+	 0, NULL},
+	{.kind = OPT_GROUP, .name = "Output"},
+	CLI_SHARED(JSON, &wanted.out.is_json),
+	{OPT_STRING, 0, "json-file", "FILE", "write the JSON lines to FILE as well", NULL,
+	 &wanted.out.json_file, 0, 0, NULL},
+	{OPT_STRING, 'o', "output", "DIR", "write a CTF trace of the violations to DIR", NULL,
+	 &wanted.out.trace_dir, 0, 0, NULL},
+	{OPT_FLAG, 0, "top", NULL, "show a table that refreshes instead of lines", NULL,
+	 &wanted.out.is_top, 0, 0, NULL},
+	{OPT_FLAG, 'v', "verbose", NULL, "print each violation with its spells", NULL,
+	 &wanted.out.is_verbose, 0, 0, NULL},
+	{OPT_STRING, 0, "exec", "CMD", "run a shell command for each violation",
+	 "The violation's fields are in its environment as TOCSIN_*. At most one a second in the long run; those not run are "
+	 "counted.",
+	 &wanted.out.command, 0, 0, NULL},
+	{.kind = OPT_GROUP, .name = "Limits"},
+	{OPT_DURATION, 0, "gate", "TIME", "look into spells off the CPU that last longer than this",
+	 NULL, &wanted.gate_ns, 1000, 1000000000, "50us"},
+	{OPT_DURATION, 0, "poll", "TIME", "look at a running thread no oftener than this", NULL,
+	 &wanted.poll_ns, 20000, 1000000000, "100us"},
+	{OPT_U64, 0, "max-threads", "N", "threads watched at once", NULL, &wanted.max_threads, 1,
+	 1u << 22, "65536"},
+	{OPT_U64, 0, "max-sections", "N", "sections defined, removed ones included", NULL,
+	 &wanted.max_sections, 1, WATCH_SECTIONS_MAX, "those given, and 16 more"},
+	{OPT_U64, 0, "max-spells", "N", "spells kept for all open sections", NULL,
+	 &wanted.max_spells, 8, 8 * 65534, "8192"},
+	{OPT_U64, 0, "max-keyed", "N", "sections open that pair by key", NULL, &wanted.max_keyed, 1,
+	 1u << 22, "65536"},
+	{OPT_U64, 0, "max-deadlines", "N", "threads off a CPU with a deadline, a CPU", NULL,
+	 &wanted.max_deadlines, 16, 1u << 22, "8192"},
+	{OPT_SIZE, 0, "ring", "SIZE", "bytes of the ring of events, a power of two", NULL,
+	 &wanted.ring_bytes, 65536, 1u << 30, "4M"},
+	{.kind = OPT_END},
+};
+
+static const char *const examples[] = {
+	"tocsin watch -p 4711 -f 'usdt:postgres:query__start .. query__done < 10ms'",
+	"tocsin watch -d 30s 'func:handle_request < 5ms' -- ./server",
+	"tocsin watch --comm nginx --json 'syscall:read < 20ms'",
+	NULL,
+};
+
+const struct opt_command cmd_watch_usage = {
+	CLI_COMMAND(watch),
+	.usage = "[OPTIONS] ['SECTION']... [-- CMD ARGS]",
+	.examples = examples,
+	.options = options,
+};
+
+struct run {
+	struct watch *watch;
+	struct output *output;
+	struct child child;
+	bool has_child;
+	struct ctl_server *ctl;
+	int signal_fd;
+	uint64_t end_ns; /* CLOCK_MONOTONIC, 0: none */
+	bool stopping;
+	bool is_reader_gone;
+};
+
+/* --- what the command line asks for
+ * ------------------------------------------------------------------------------- */
+
+static int sections_read(struct section_list *list, char **words, int nr)
+{
+	struct tocsin_diag diag;
+	int r = 0;
+
+	for (size_t i = 0; i < wanted.budgets.nr && !r; i++) {
+		r = section_list_read(list, wanted.budgets.item[i], &diag);
+		if (r)
+			return cli_diag(r, &diag);
+	}
+	for (int i = 0; i < nr && !r; i++) {
+		r = section_list_apply(list, words[i], "command line", 0, &diag);
+		if (r)
+			return cli_diag(r, &diag);
+	}
+	if (!list->nr)
+		return cli_usage(
+			&cmd_watch_usage,
+			"no section to watch: give one, as in 'syscall:read < 20ms', or --budgets");
+	return -1;
+}
+
+static int pids_read(struct pid_set *pids)
+{
+	for (size_t i = 0; i < wanted.pid.nr; i++) {
+		uint64_t pid;
+
+		if (tocsin_parse_u64(wanted.pid.item[i], &pid) || !pid || pid > INT_MAX)
+			return cli_usage(&cmd_watch_usage, "'%s' is no process id",
+					 wanted.pid.item[i]);
+		if (pid_set_add(pids, (pid_t)pid))
+			return CLI_FAILED;
+	}
+	return -1;
+}
+
+/* Sections in the kernel's own form are for every process, as there; for all others somebody must
+ * be named. */
+static int targets_check(const struct section_list *list, bool has_child)
+{
+	bool named = wanted.pid.nr || wanted.comm.nr || wanted.cgroup || wanted.all || has_child;
+	bool all_tlob = true;
+
+	for (size_t i = 0; i < list->nr; i++)
+		all_tlob &= list->item[i].is_tlob;
+	if (!named && all_tlob)
+		wanted.all = true;
+	else if (!named)
+		return cli_usage(
+			&cmd_watch_usage,
+			"no process to watch: give -p PID, --comm NAME, --cgroup PATH, -- CMD, or -a for all");
+	if (wanted.comm.nr > WATCH_COMMS_MAX)
+		return cli_usage(&cmd_watch_usage, "more than %d names", WATCH_COMMS_MAX);
+	if (wanted.ring_bytes & (wanted.ring_bytes - 1))
+		return cli_usage(&cmd_watch_usage, "--ring must be a power of two");
+	if (wanted.out.is_json && wanted.out.is_top)
+		return cli_usage(&cmd_watch_usage, "--json and --top both want standard output");
+	return -1;
+}
+
+static struct watch_options options_make(const struct pid_set *pids,
+					 const struct section_list *list, const struct run *run)
+{
+	struct watch_options o = {.pids = *pids,
+				  .comm = wanted.comm.item,
+				  .nr_comms = wanted.comm.nr,
+				  .cgroup = wanted.cgroup,
+				  .force = wanted.force,
+				  .notes = wanted.notes};
+
+	watch_kernel_defaults(&o.kernel);
+	o.kernel.all = wanted.all;
+	o.kernel.follow = wanted.follow;
+	o.kernel.max_sections = (uint32_t)list->nr + 16;
+	if (o.kernel.max_sections > WATCH_SECTIONS_MAX)
+		o.kernel.max_sections = WATCH_SECTIONS_MAX;
+	o.kernel.gate_ns = wanted.gate_ns ?: o.kernel.gate_ns;
+	o.kernel.poll_min_ns = wanted.poll_ns ?: o.kernel.poll_min_ns;
+	o.kernel.ring_bytes = wanted.ring_bytes ?: o.kernel.ring_bytes;
+	o.kernel.max_threads = (uint32_t)wanted.max_threads ?: o.kernel.max_threads;
+	o.kernel.max_sections = (uint32_t)wanted.max_sections ?: o.kernel.max_sections;
+	o.kernel.max_spells = (uint32_t)wanted.max_spells ?: o.kernel.max_spells;
+	o.kernel.max_keyed = (uint32_t)wanted.max_keyed ?: o.kernel.max_keyed;
+	o.kernel.max_deadlines = (uint32_t)wanted.max_deadlines ?: o.kernel.max_deadlines;
+	if (run->has_child) {
+		o.program = run->child.path;
+		o.program_pid = run->child.pid;
+	}
+	return o;
+}
+
+/* --- while it runs
+ * ------------------------------------------------------------------------------------------------
+ */
+
+static void say_bound(const struct watch *w, unsigned i)
+{
+	const struct attachment *a = watch_attachment(w, i);
+
+	for (size_t n = 0; n < a->nr_notes; n++)
+		(void)fprintf(stderr, "%s: %s\n", watch_section(w, i, NULL)->name, a->note[n].text);
+}
+
+static bool ctl_list(struct watch *w, char *answer, size_t len)
+{
+	size_t used = 0;
+
+	for (unsigned i = 0; i < watch_nr_sections(w) && used < len - 1; i++) {
+		bool active;
+		const struct section *s = watch_section(w, i, &active);
+
+		if (active)
+			used += (size_t)snprintf(answer + used, len - used, "%s\n", s->text);
+	}
+	return true;
+}
+
+static bool ctl_answer(void *arg, const char *request, char *answer, size_t len)
+{
+	struct run *run = arg;
+	struct tocsin_err err = {0};
+	struct tocsin_diag diag;
+	enum section_line kind;
+	struct section s = {0};
+	int r;
+
+	if (!strcmp(request, "list"))
+		return ctl_list(run->watch, answer, len);
+	if (!strncmp(request, "remove ", 7)) {
+		if (!watch_remove_name(run->watch, request + 7))
+			return true;
+		(void)snprintf(answer, len, "no section '%s'\n", request + 7);
+		return false;
+	}
+	if (strncmp(request, "add ", 4)) {
+		(void)snprintf(answer, len, "unknown request '%.40s'\n", request);
+		return false;
+	}
+	r = section_parse(request + 4, "request", 0, &kind, &s, &diag);
+	if (r) {
+		(void)tocsin_diag_text(&diag, answer, len);
+		return false;
+	}
+	if (kind == SECTION_LINE_ADD)
+		r = watch_add(run->watch, &s, &err);
+	else if (kind == SECTION_LINE_REMOVE)
+		r = watch_remove_at(run->watch, s.start.path, s.start.offset);
+	if (r == -ENOENT && kind == SECTION_LINE_REMOVE)
+		(void)snprintf(answer, len, "no section at '%s'\n", request + 4);
+	else if (r)
+		(void)tocsin_err_text(&err, answer, len);
+	else if (kind == SECTION_LINE_ADD)
+		say_bound(run->watch, watch_nr_sections(run->watch) - 1);
+	section_done(&s);
+	return r == 0;
+}
+
+static void reread(struct run *run)
+{
+	struct section_list list TOCSIN_CLEANUP(section_list_done) = {0};
+	struct tocsin_err err = {0};
+	struct tocsin_diag diag;
+	unsigned before = watch_nr_sections(run->watch);
+
+	for (size_t i = 0; i < wanted.budgets.nr; i++) {
+		int r = section_list_read(&list, wanted.budgets.item[i], &diag);
+
+		if (r) {
+			(void)cli_diag(r, &diag); /* the sections stay as they are */
+			return;
+		}
+	}
+	if (watch_reread(run->watch, &list, &err))
+		(void)cli_fail(CLI_FAILED, &err); /* said; the watch goes on */
+	for (unsigned i = before; i < watch_nr_sections(run->watch); i++)
+		say_bound(run->watch, i);
+	(void)fprintf(stderr, "reread: %u probes\n", watch_nr_probes(run->watch));
+}
+
+static void signals_take(struct run *run)
+{
+	struct signalfd_siginfo info;
+
+	while (read(run->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+		if (info.ssi_signo == SIGHUP && wanted.budgets.nr)
+			reread(run);
+		else
+			run->stopping = true;
+	}
+}
+
+static int timeout_ms(const struct run *run)
+{
+	uint64_t now = clock_now_ns(), wait = TICK_NS;
+
+	if (run->end_ns)
+		wait = run->end_ns <= now ? 0 : run->end_ns - now < wait ? run->end_ns - now : wait;
+	return (int)((wait + 999999) / 1000000);
+}
+
+static bool is_over(struct run *run)
+{
+	if (run->end_ns && clock_now_ns() >= run->end_ns)
+		return true;
+	if (wanted.count && output_nr_violations(run->output) >= wanted.count)
+		return true;
+	if (run->has_child && child_reap(&run->child) && !wanted.follow)
+		return true;
+	return !run->has_child && !watch_alive(run->watch);
+}
+
+/* Return: 0, or what ended it. */
+static int loop(struct run *run)
+{
+	int r = 0;
+
+	while (!r && !run->stopping) {
+		struct pollfd p[] = {
+			{.fd = watch_fd(run->watch), .events = POLLIN},
+			{.fd = run->signal_fd, .events = POLLIN},
+			{.fd = run->ctl ? ctl_server_fd(run->ctl) : -1, .events = POLLIN},
+			{.fd = run->has_child && !run->child.ended ? run->child.pid_fd : -1,
+			 .events = POLLIN}};
+
+		if (poll(p, sizeof(p) / sizeof(p[0]), timeout_ms(run)) < 0 && errno != EINTR)
+			return -errno;
+		r = watch_poll(run->watch);
+		signals_take(run);
+		if (p[2].revents)
+			(void)ctl_server_serve(run->ctl, ctl_answer,
+					       run); /* a peer's trouble is the peer's */
+		r = r ?: output_tick(run->output, run->watch);
+		if (is_over(run))
+			run->stopping = true;
+	}
+	return r;
+}
+
+static int finish(struct run *run, int r)
+{
+	char why[64];
+
+	if (!r)
+		r = watch_poll(run->watch);
+	if (!r)
+		r = output_finish(run->output, run->watch);
+	if (r == -EPIPE) { /* whoever read has seen enough: no failure of ours */
+		run->is_reader_gone = true;
+		r = 0;
+	}
+	if (r)
+		cli_error("the watch failed: %s", tocsin_errno_text(r, why, sizeof(why)));
+	return r;
+}
+
+static int status_of(const struct run *run, int r)
+{
+	if (r)
+		return run->has_child ? CLI_WATCH_FAILED : CLI_FAILED;
+	if (wanted.strict && output_has_strict_loss(run->output))
+		return CLI_LOST;
+	if (wanted.fail_on_violation &&
+	    (output_nr_violations(run->output) || output_nr_fired(run->output)))
+		return CLI_NO;
+	if (run->has_child && run->child.ended)
+		return child_status(&run->child);
+	return CLI_OK;
+}
+
+static void run_done(struct run *run)
+{
+	(void)ctl_server_close(run->ctl);
+	(void)watch_close(run->watch);
+	(void)output_close(run->output);
+	if (run->has_child)
+		child_done(&run->child);
+	if (run->signal_fd >= 0)
+		(void)close(run->signal_fd);
+}
+
+static int signals_open(struct run *run)
+{
+	struct sigaction ignore = {.sa_handler = SIG_IGN};
+	sigset_t set;
+
+	if (sigaction(SIGPIPE, &ignore, NULL)) /* a closed pipe is a result of writing to it */
+		return -errno;
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, SIGINT);
+	(void)sigaddset(&set, SIGTERM);
+	(void)sigaddset(&set, SIGHUP);
+	if (sigprocmask(SIG_BLOCK, &set, NULL))
+		return -errno;
+	run->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return run->signal_fd < 0 ? -errno : 0;
+}
+
+/* Wrong input, or no way here? */
+static int status_of_failure(const struct run *run, int r)
+{
+	switch (r) {
+	case -ENOENT:
+	case -ESRCH:
+	case -EINVAL:
+	case -EEXIST:
+	case -ENOTUNIQ:
+	case -ENOEXEC:
+	case -EBADMSG:
+	case -EOPNOTSUPP: return CLI_USAGE;
+	default: return run->has_child ? CLI_WATCH_FAILED : CLI_FAILED;
+	}
+}
+
+static int arm(struct run *run, const struct watch_options *opts,
+	       const struct watch_handlers *handlers, struct section_list *list)
+{
+	struct tocsin_err err = {0};
+	int r = watch_open(opts, handlers, &run->watch, &err);
+	bool loaded = !r;
+
+	while (!r && list->nr) {
+		r = watch_add(run->watch, &list->item[0], &err);
+		if (!r) {
+			memmove(&list->item[0], &list->item[1],
+				(list->nr - 1) * sizeof(list->item[0]));
+			list->nr--;
+			say_bound(run->watch, watch_nr_sections(run->watch) - 1);
+		}
+	}
+	if (r) {
+		if (!loaded && r != -ESRCH)
+			(void)doctor_explain_failure(r, &err); /* returns r */
+		(void)cli_fail(CLI_FAILED, &err);
+		return loaded && r == -EPERM ? CLI_USAGE : status_of_failure(run, r);
+	}
+	return -1;
+}
+
+/* Return: the exit status. */
+static int watch_run(struct run *run, const struct watch_options *opts, struct section_list *list)
+{
+	struct watch_handlers handlers = {.on_section = output_section,
+					  .on_process = output_process};
+	struct tocsin_err err = {0};
+	int status, r;
+
+	r = output_open(&wanted.out, &run->output, &err);
+	if (r)
+		return cli_fail(r == -EEXIST || r == -ENOENT ? CLI_USAGE : CLI_FAILED, &err);
+	handlers.arg = run->output;
+	status = arm(run, opts, &handlers, list);
+	if (status >= 0)
+		return status;
+	r = ctl_server_open(&run->ctl, &err);
+	if (r) { /* the watch works without */
+		(void)cli_fail(CLI_FAILED, &err);
+		err.nr_causes = 0;
+	}
+	r = output_armed(run->output, run->watch);
+	(void)fprintf(stderr, "armed: %u sections, %u probes\n", watch_nr_sections(run->watch),
+		      watch_nr_probes(run->watch));
+	run->end_ns = wanted.duration_ns ? clock_now_ns() + wanted.duration_ns : 0;
+	if (!r && run->has_child) {
+		r = child_go(&run->child, &err);
+		if (r)
+			return cli_fail(r == -ENOENT ? CLI_NOT_FOUND : CLI_CANNOT_RUN, &err);
+	}
+	r = r ?: loop(run);
+	r = finish(run, r);
+	return status_of(run, r);
+}
+
+static int prepare_child(struct run *run, char **argv, struct pid_set *pids)
+{
+	struct tocsin_err err = {0};
+	int r = child_find(&run->child, argv[0], &err);
+
+	if (r)
+		return cli_fail(r == -ENOENT ? CLI_NOT_FOUND : CLI_CANNOT_RUN, &err);
+	r = child_start(&run->child, argv, &err);
+	if (r)
+		return cli_fail(CLI_WATCH_FAILED, &err);
+	run->has_child = true;
+	return pid_set_add(pids, run->child.pid) ? CLI_WATCH_FAILED : -1;
+}
+
+int cmd_watch(int argc, char **argv)
+{
+	struct section_list list TOCSIN_CLEANUP(section_list_done) = {0};
+	struct pid_set pids TOCSIN_CLEANUP(pid_set_done) = {0};
+	struct run run = {.signal_fd = -1};
+	int operands, after, status;
+
+	status = cli_parse(&cmd_watch_usage, argc, argv, &operands, &after);
+	if (status < 0)
+		status = sections_read(&list, argv + operands, after - operands);
+	if (status < 0)
+		status = pids_read(&pids);
+	if (status < 0)
+		status = targets_check(&list, after < argc);
+	if (status < 0 && signals_open(&run))
+		status = CLI_FAILED;
+	if (status < 0 && after < argc)
+		status = prepare_child(&run, argv + after, &pids);
+	if (status < 0) {
+		struct watch_options opts = options_make(&pids, &list, &run);
+
+		status = watch_run(&run, &opts, &list);
+	}
+	run_done(&run);
+	opt_strings_done(&wanted.pid);
+	opt_strings_done(&wanted.comm);
+	opt_strings_done(&wanted.budgets);
+	return status;
+}
