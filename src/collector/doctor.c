@@ -25,9 +25,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <bpf/btf.h>
-#include <bpf/libbpf.h>
-
 #include "../base/cleanup.h"
 #include "../base/clock.h"
 #include "../base/text.h"
@@ -267,17 +264,16 @@ static void summarise(struct doctor_report *report)
 int doctor_run(struct doctor_report *ret_report)
 {
 	struct doctor d = {.report = ret_report, .vmlinux_err = -ENOENT, .half_err = -ENOMEM};
-	libbpf_print_fn_t print = libbpf_set_print(NULL);
 	uint64_t began = clock_now_ns();
 	struct caps caps;
 	int r = caps_read(&caps);
 
 	if (r < 0)
-		goto out;
+		return r;
 	memset(ret_report, 0, sizeof(*ret_report));
 	ret_report->facts.caps = caps;
 	doctor_facts_read(&ret_report->facts);
-	doctor_half_start(&d);
+	doctor_kernel_begin(&d);
 	for (size_t i = 0; i < DOCTOR_NR; i++) {
 		struct doctor_row *row = &ret_report->row[i];
 
@@ -291,39 +287,49 @@ int doctor_run(struct doctor_report *ret_report)
 		features[i].probe(&d, row);
 		row_finish(&ret_report->facts, (enum doctor_feature)i, row);
 	}
+	doctor_kernel_end(&d);
 	for (int g = 0; g < DOCTOR_GROUP_NR; g++)
 		ret_report->group[g] = group_judge(ret_report, (enum doctor_group)g);
 	ret_report->watch_works = !first_obstacle(ret_report);
 	summarise(ret_report);
-	doctor_events_done(&d);
-	btf__free(d.vmlinux);
 	ret_report->took_ns = clock_now_ns() - began;
-out:
-	(void)libbpf_set_print(print);
-	return r;
+	return 0;
+}
+
+/* Name the capabilities that are missing, if any. Return: were there any? */
+static bool explain_missing(int r, struct tocsin_err *err)
+{
+	static const enum caps_job jobs[] = {CAPS_JOB_PROBE, CAPS_JOB_LOAD};
+	char names[128], program[256], remedy[DOCTOR_TEXT_LEN];
+	uint64_t all = 0;
+	struct caps caps;
+
+	if (!is_refusal(-r) || caps_read(&caps) < 0)
+		return false;
+	for (size_t i = 0; i < sizeof(jobs) / sizeof(jobs[0]); i++)
+		all |= caps_missing(&caps, jobs[i]);
+	if (!all)
+		return false;
+	doctor_program_path(program, sizeof(program));
+	tocsin_err_add(err, "%s", caps_remedy(&caps, all, program, remedy, sizeof(remedy)));
+	for (size_t i = 0; i < sizeof(jobs) / sizeof(jobs[0]); i++) {
+		uint64_t missing = caps_missing(&caps, jobs[i]);
+
+		if (missing)
+			tocsin_err_add(err, "missing %s, needed to %s",
+				       caps_text(missing, names, sizeof(names)),
+				       caps_job_text(jobs[i]));
+	}
+	return true;
 }
 
 int doctor_explain_failure(int r, struct tocsin_err *err)
 {
 	TOCSIN_CLEANUP(tocsin_free_voidp) struct doctor_report *report = NULL;
 	const struct doctor_row *obstacle;
-	char names[128];
-	char remedy[DOCTOR_TEXT_LEN];
-	struct caps caps;
-	uint64_t missing;
 
-	if (is_refusal(-r) && caps_read(&caps) == 0) {
-		missing = caps_missing(&caps, CAPS_JOB_LOAD);
-		if (missing) {
-			char program[256];
-
-			doctor_program_path(program, sizeof(program));
-			(void)caps_text(missing, names, sizeof(names));
-			(void)caps_remedy(&caps, missing, program, remedy, sizeof(remedy));
-			return tocsin_err_fail(r, err, "missing %s, needed to %s; %s", names,
-					       caps_job_text(CAPS_JOB_LOAD), remedy);
-		}
-	}
+	if (explain_missing(r, err))
+		return r;
 	report = malloc(sizeof(*report));
 	if (!report || doctor_run(report) < 0)
 		return tocsin_err_fail(r, err, "%s, and the reason could not be looked into",
@@ -334,6 +340,7 @@ int doctor_explain_failure(int r, struct tocsin_err *err)
 			r, err,
 			"%s, though everything that 'tocsin doctor' tries works on this machine",
 			doctor_errno_name(r));
-	return tocsin_err_fail(r, err, "this machine lacks '%s' (%s); remedy: %s", obstacle->name,
-			       obstacle->seen, obstacle->remedy);
+	tocsin_err_add(err, "%s", obstacle->remedy);
+	return tocsin_err_fail(r, err, "this machine lacks '%s' (%s)", obstacle->name,
+			       obstacle->seen);
 }

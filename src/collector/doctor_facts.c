@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <sys/stat.h>
 #include <sys/utsname.h>
 
 #include "../base/clock.h"
@@ -205,6 +206,7 @@ static void cgroups_find(struct doctor_facts *facts)
 	char controllers[256];
 	struct mntent entry;
 	struct tocsin_text t;
+	struct stat st;
 	FILE *mounts = setmntent("/proc/self/mounts", "re");
 
 	tocsin_text_init(&t, facts->cgroups, sizeof(facts->cgroups));
@@ -215,7 +217,7 @@ static void cgroups_find(struct doctor_facts *facts)
 			has_cpu = true;
 			(void)snprintf(path, sizeof(path), "%s/cpu.cfs_quota_us", entry.mnt_dir);
 			tocsin_text_add(&t, "%sv1 cpu at %s%s", t.used ? ", " : "", entry.mnt_dir,
-					access(path, F_OK) == 0 ? "" : " without quotas");
+					stat(path, &st) == 0 ? "" : " without quotas");
 		} else if (strcmp(entry.mnt_type, "cgroup2") == 0) {
 			(void)snprintf(path, sizeof(path), "%s/cgroup.controllers", entry.mnt_dir);
 			has_cpu = sysfile_read(path, controllers, sizeof(controllers)) >= 0 &&

@@ -7,12 +7,12 @@
  */
 
 #include <errno.h>
-#include <inttypes.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "../base/clock.h"
+#include "../base/parse.h"
 #include "../bpf/watch.h"
 #include "doctor_probe.h"
 
@@ -63,6 +63,7 @@ void probe_kernel_half(struct doctor *d, struct doctor_row *row)
 {
 	struct doctor_half *half = d->half;
 	char text[DOCTOR_TEXT_LEN];
+	char took[24];
 
 	if (!half) {
 		doctor_no(row, d->half_err, "starting a thread to load it");
@@ -75,7 +76,7 @@ void probe_kernel_half(struct doctor *d, struct doctor_row *row)
 			  half->err.nr_causes ? tocsin_err_text(&half->err, text, sizeof(text))
 					      : "loading it");
 	else
-		doctor_yes(row, "loaded, attached and taken away in %" PRIu64 " ms",
-			   half->took_ns / 1000000);
+		doctor_yes(row, "loaded, attached and taken away in %s",
+			   tocsin_format_duration(half->took_ns, took, sizeof(took)));
 	free(half);
 }

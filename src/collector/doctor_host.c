@@ -263,7 +263,7 @@ void probe_privilege(struct doctor *d, struct doctor_row *row)
 	static const enum caps_job lesser[] = {CAPS_JOB_INSPECT, CAPS_JOB_FILES, CAPS_JOB_SYMBOLS};
 	const struct doctor_facts *facts = &d->report->facts;
 	const struct caps *caps = &facts->caps;
-	uint64_t missing = caps_missing(caps, CAPS_JOB_LOAD);
+	uint64_t missing = caps_missing(caps, CAPS_JOB_LOAD) | caps_missing(caps, CAPS_JOB_PROBE);
 	bool is_fatal = missing != 0;
 	char names[128], remedy[DOCTOR_TEXT_LEN], means[DOCTOR_TEXT_LEN];
 	struct tocsin_text t;

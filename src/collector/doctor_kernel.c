@@ -25,6 +25,7 @@
 #include <bpf/libbpf.h>
 
 #include "../base/cleanup.h"
+#include "../base/parse.h"
 #include "../base/text.h"
 #include "doctor_bpf.h"
 #include "doctor_probe.h"
@@ -51,6 +52,19 @@ static void work_destroyp(struct doctor_work_bpf **object)
 static void btf_freep(struct btf **btf)
 {
 	btf__free(*btf);
+}
+
+void doctor_kernel_begin(struct doctor *d)
+{
+	d->print = (void (*)(void))libbpf_set_print(NULL);
+	doctor_half_start(d);
+}
+
+void doctor_kernel_end(struct doctor *d)
+{
+	doctor_events_done(d);
+	btf__free(d->vmlinux);
+	(void)libbpf_set_print((libbpf_print_fn_t)d->print); /* returns ours, which is none */
 }
 
 /* ---- types ---- */
@@ -321,6 +335,7 @@ void probe_timer(struct doctor *d, struct doctor_row *row)
 	static const struct doctor_part part = {.program = "timer_start", .map = "timers"};
 	TOCSIN_CLEANUP(doctor_bpf_destroyp) struct doctor_bpf *object = NULL;
 	uint64_t fired_ns, late_ns;
+	char late[24];
 	int r = doctor_part_load(&part, &object);
 
 	(void)d;
@@ -339,12 +354,12 @@ void probe_timer(struct doctor *d, struct doctor_row *row)
 		return;
 	}
 	late_ns = fired_ns > object->bss->timer_due_ns ? fired_ns - object->bss->timer_due_ns : 0;
+	(void)tocsin_format_duration(late_ns, late, sizeof(late));
 	if (object->bss->timer_flags == (TIMER_ABSOLUTE | TIMER_PINNED)) {
-		doctor_yes(row, "fired %.1f us late, pinned to its CPU", (double)late_ns / 1000);
+		doctor_yes(row, "fired %s late, pinned to its CPU", late);
 		return;
 	}
-	doctor_partly(row, "fired %.1f us late, but may fire on another CPU",
-		      (double)late_ns / 1000);
+	doctor_partly(row, "fired %s late, but may fire on another CPU", late);
 	doctor_means(
 		row,
 		"a deadline may be looked at from another CPU, and then rings at the next switch");

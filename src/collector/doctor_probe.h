@@ -18,6 +18,7 @@ enum doctor_site { DOCTOR_SITE_NOP5, DOCTOR_SITE_EMULATED, DOCTOR_SITE_STEPPED, 
 /* What the probes share during one run. */
 struct doctor {
 	struct doctor_report *report;
+	void (*print)(void);       /* libbpf's way to print before the run, its type put aside */
 	struct btf *vmlinux;       /* owned; NULL: not readable */
 	int vmlinux_err;           /* negative errno then */
 	struct doctor_half *half;  /* owned by doctor_half.c while its thread runs */
@@ -25,6 +26,14 @@ struct doctor {
 	int event[DOCTOR_SITE_NR]; /* descriptor of the probe on a site, or negative errno */
 	bool event_tried[DOCTOR_SITE_NR];
 };
+
+/*
+ * Between doctor.c and what needs libbpf: begin before the first row (silences libbpf, starts
+ * loading the kernel half beside the rows), end after the last (gives back what the rows have left
+ * in @d).
+ */
+void doctor_kernel_begin(struct doctor *d);
+void doctor_kernel_end(struct doctor *d);
 
 /** doctor_half_start() - begin to load the kernel half, on a thread that probe_kernel_half() waits
  * for. */

@@ -366,28 +366,28 @@ void probe_nop5(struct doctor *d, struct doctor_row *row)
 		doctor_yes(row, "first byte became %02x, a call", first);
 }
 
-/* The cheapest of several blocks of passes, in ns a pass. */
-static double pass_ns(site_fn fn)
+/* The cheapest of several blocks of passes, in ns for the block. */
+static uint64_t block_ns(site_fn fn)
 {
 	uint64_t best = UINT64_MAX;
 
 	for (unsigned block = 0; block < COST_BLOCKS; block++) {
 		uint64_t began = clock_now_ns();
+		uint64_t took;
 
 		for (unsigned i = 0; i < COST_PASSES; i++)
 			fn();
-		began = clock_now_ns() - began;
-		if (began < best)
-			best = began;
+		took = clock_now_ns() - began;
+		best = took < best ? took : best;
 	}
-	return (double)best / COST_PASSES;
+	return best;
 }
 
 void probe_probe_cost(struct doctor *d, struct doctor_row *row)
 {
-	double cost_ns[DOCTOR_SITE_NR];
-	double floor_ns =
-		pass_ns(sites[DOCTOR_SITE_STEPPED]); /* no probe is on it before the loop */
+	uint64_t floor_ns =
+		block_ns(sites[DOCTOR_SITE_STEPPED]); /* no probe is on it before the loop */
+	char cost[DOCTOR_SITE_NR][24];
 
 	if (SITES_OF_OTHER_MACHINE) {
 		doctor_no(row, 0, "x86-64 only");
@@ -395,14 +395,16 @@ void probe_probe_cost(struct doctor *d, struct doctor_row *row)
 	}
 	for (enum doctor_site i = 0; i < DOCTOR_SITE_NR; i++) {
 		TOCSIN_CLEANUP(site_done) struct site_probe probe = {.link = -1};
+		uint64_t took_ns;
 
 		if (site_try(d, row, "hit", i, &probe) < 0)
 			return;
-		cost_ns[i] = pass_ns(sites[i]) - floor_ns;
+		took_ns = block_ns(sites[i]);
+		took_ns = took_ns > floor_ns ? took_ns - floor_ns : 0;
+		(void)tocsin_format_duration(took_ns / COST_PASSES, cost[i], sizeof(cost[i]));
 	}
-	doctor_yes(row, "%.0f ns on a 5-byte nop, %.0f ns on a push, %.0f ns single-stepped",
-		   cost_ns[DOCTOR_SITE_NOP5], cost_ns[DOCTOR_SITE_EMULATED],
-		   cost_ns[DOCTOR_SITE_STEPPED]);
+	doctor_yes(row, "%s on a 5-byte nop, %s on a push, %s single-stepped",
+		   cost[DOCTOR_SITE_NOP5], cost[DOCTOR_SITE_EMULATED], cost[DOCTOR_SITE_STEPPED]);
 }
 
 void probe_syscalls(struct doctor *d, struct doctor_row *row)
@@ -460,6 +462,7 @@ static void kick_try(struct doctor *d, struct doctor_row *row, const struct doct
 	TOCSIN_CLEANUP(tocsin_close_fdp) int link = -1;
 	int event, r = doctor_part_load(part, &object);
 	uint64_t seen_ns;
+	char after[24];
 
 	if (r < 0) {
 		doctor_no(row, r, "loading a pair of programs for it");
@@ -486,8 +489,9 @@ static void kick_try(struct doctor *d, struct doctor_row *row, const struct doct
 	}
 	seen_ns = doctor_wait(&object->bss->kick_seen_ns);
 	if (seen_ns)
-		doctor_yes(row, "irq_work_entry %.1f us after the probe",
-			   (double)(seen_ns - object->bss->kick_ns) / 1000);
+		doctor_yes(row, "irq_work_entry %s after the probe",
+			   tocsin_format_duration(seen_ns - object->bss->kick_ns, after,
+						  sizeof(after)));
 	else
 		doctor_no(row, 0, "no irq_work_entry within 10 ms");
 }

@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "../base/cleanup.h"
 
@@ -17,10 +16,12 @@ const char *tracefs_dir(void)
 {
 	static const char *const dir[] = {"/sys/kernel/tracing", "/sys/kernel/debug/tracing"};
 	char path[64];
+	struct stat st;
 
 	for (size_t i = 0; i < sizeof(dir) / sizeof(dir[0]); i++) {
 		(void)snprintf(path, sizeof(path), "%s/events", dir[i]);
-		if (!access(path, F_OK))
+		/* Not access(), which does not know the capabilities that a file has given us. */
+		if (!stat(path, &st))
 			return dir[i];
 	}
 	return NULL;
