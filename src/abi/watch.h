@@ -129,7 +129,7 @@ struct watch_spell {
 	__s32 waker_nr;       /* the waker's own system call, -1: none */
 	__u32 stack_id;       /* the sleeper's kernel stack; 0: none */
 	__u32 waker_stack_id; /* what woke it: task context, or the interrupt on top of it */
-	__u32 pad1;
+	__u32 cpu;            /* of the switch-in, or of the switch-out while open */
 
 	/* Who holds what it waits for. */
 	__u32 owner_tid;
@@ -159,7 +159,7 @@ struct watch_spell {
 	__u32 occ_tasks; /* how many different stretches the log had */
 
 	/* Throttled: by what. */
-	__u32 cpu;       /* CPU of the switch-in, or of the switch-out while open */
+	__u32 occ_tgid;
 	__u64 cgroup_id; /* kernfs id of the cgroup that has the quota; 0: none */
 	__u64 quota_ns;
 	__u64 period_ns;

@@ -262,7 +262,7 @@ void decide_waiting(const struct evidence *e, uint64_t waited_ns, struct finding
 	ret->confidence =
 		s->occ_ns >= waited_ns - waited_ns / 2 ? CONFIDENCE_CERTAIN : CONFIDENCE_LIKELY;
 	if (s->occ_tid != e->tid)
-		peer_set(&ret->peer, s->occ_tid, 0, s->occ_comm);
+		peer_set(&ret->peer, s->occ_tid, s->occ_tgid, s->occ_comm);
 	if (!ret->peer.tid) {
 		ret->confidence = CONFIDENCE_LIKELY;
 		if (s->occ_ns && text_begins(s->occ_comm, "swapper/"))

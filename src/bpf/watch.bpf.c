@@ -433,6 +433,7 @@ int BPF_PROG(on_switch, bool preempt, struct task_struct *prev, struct task_stru
 	stint = &c->stint[c->next_stint++ % STINTS];
 	stint->t = now;
 	stint->tid = (__u32)prev->pid;
+	stint->tgid = (__u32)prev->tgid;
 	stint->prio = prev->prio;
 	__builtin_memcpy(stint->comm, prev->comm, WATCH_COMM_LEN);
 	t = thread_of(prev);

@@ -366,6 +366,7 @@ static __noinline int evidence_occupant(struct cpu_state *c, struct watch_spell 
 	o.tid = w->tid;
 	bpf_loop(STINTS - 2, occupant_sum, &o, 0);
 	s->occ_tid = o.tid;
+	s->occ_tgid = w->tgid;
 	s->occ_prio = w->prio;
 	__builtin_memcpy(s->occ_comm, w->comm, WATCH_COMM_LEN);
 	s->occ_ns = o.sum;

@@ -184,7 +184,9 @@ struct {
 struct stint {
 	__u64 t;
 	__u32 tid;
+	__u32 tgid;
 	__s32 prio;
+	__u32 pad;
 	char comm[WATCH_COMM_LEN];
 };
 
