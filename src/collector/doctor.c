@@ -154,6 +154,14 @@ const char *doctor_verdict_text(enum doctor_verdict verdict)
 	return text[verdict];
 }
 
+const char *doctor_weight_text(enum doctor_weight weight)
+{
+	static const char *const text[] = {
+		[DOCTOR_NEED] = "need", [DOCTOR_GAIN] = "gain", [DOCTOR_NOTE] = "note"};
+
+	return text[weight];
+}
+
 static bool is_refusal(int err)
 {
 	return err == EPERM || err == EACCES;

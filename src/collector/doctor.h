@@ -109,6 +109,13 @@ const char *doctor_group_title(enum doctor_group group);
 /** doctor_verdict_text() - "yes", "partly" or "no". Return: a constant. */
 const char *doctor_verdict_text(enum doctor_verdict verdict);
 
+/** doctor_weight_text() - "need", "gain" or "note". Return: a constant. */
+const char *doctor_weight_text(enum doctor_weight weight);
+
+/** doctor_errno_name() - "EPERM" for -EPERM or EPERM. Return: a constant, "E?" for none of Linux's.
+ */
+const char *doctor_errno_name(int r);
+
 /**
  * doctor_explain_failure() - say what this machine lacks, after loading or attaching has failed.
  * @r:   what the failing call returned, negative errno

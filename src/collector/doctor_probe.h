@@ -69,10 +69,6 @@ void doctor_means(struct doctor_row *row, const char *fmt, ...)
 void doctor_remedy(struct doctor_row *row, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
-/** doctor_errno_name() - "EPERM" for -EPERM or EPERM. Return: a constant, "E?" for none of Linux's.
- */
-const char *doctor_errno_name(int r);
-
 /** doctor_program_path() - the path of this program, as a remedy may name it; "tocsin" when /proc
  * does not tell. */
 void doctor_program_path(char *buf, size_t len);
