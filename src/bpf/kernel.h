@@ -151,6 +151,14 @@ struct socket {
 	struct sock *sk;
 };
 
+struct kernel_atomic {
+	int counter;
+};
+
+struct signal_struct {
+	struct kernel_atomic live; /* threads of the process that have not exited */
+};
+
 struct block_device {
 	__u32 bd_dev;
 };
@@ -175,6 +183,7 @@ struct task_struct {
 	unsigned in_memstall : 1;
 	struct sched_entity se;
 	struct task_struct *group_leader;
+	struct signal_struct *signal;
 	struct css_set *cgroups;
 	struct files_struct *files;
 	struct mutex *blocked_on; /* 6.18 */

@@ -576,7 +576,7 @@ int BPF_PROG(on_exit, struct task_struct *task)
 							    its own task deletes it */
 		__sync_fetch_and_add(&nr_threads, -1);
 	}
-	if (task->pid == task->tgid && bpf_map_lookup_elem(&processes, &tgid)) {
+	if (!BPF_CORE_READ(task, signal, live.counter) && bpf_map_lookup_elem(&processes, &tgid)) {
 		bpf_map_delete_elem(&processes, &tgid);
 		process_report(PROCESS_EXITED, tgid, 0, task);
 	}
