@@ -155,8 +155,7 @@ static void put_cpu(struct out *o, const struct watch_spell *s)
 {
 	if (spell_has_occupant(s)) {
 		json_open(o, "occupant", '{');
-		json_u64(o, "tid", s->occ_tid);
-		JSON_NAME(o, "comm", s->occ_comm);
+		put_task(o, s->occ_tid, s->occ_tgid, s->occ_comm);
 		json_i64(o, "prio", s->occ_prio);
 		json_u64(o, "ns", s->occ_ns);
 		json_close(o, '}');

@@ -163,7 +163,7 @@ static void put_spell_evidence(struct out *o, const struct watch_spell *s)
 	}
 	if (spell_has_occupant(s)) {
 		out_add(o, "; the CPU had ");
-		word_task(o, s->occ_comm, s->occ_tid, s->occ_tid);
+		word_task(o, s->occ_comm, s->occ_tgid, s->occ_tid);
 		out_add(o, " for ");
 		word_ns(o, s->occ_ns);
 	}

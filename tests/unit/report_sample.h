@@ -98,6 +98,7 @@ static inline struct violation *sample_violation(void)
 					    .owner_tgid = 4713,
 					    .io_age_ns = UINT64_MAX,
 					    .occ_tid = 99,
+					    .occ_tgid = 98,
 					    .occ_prio = 120,
 					    .occ_ns = 190000};
 	sample_comm(spell[0].raw.waker_comm, "postgres");

@@ -84,7 +84,7 @@ static void test_violation(void **state)
 		"\"stack\":[\"do_semtimedop\",\"__x64_sys_semtimedop\"],"
 		"\"waker\":{\"tid\":4712,\"pid\":4712,\"comm\":\"postgres\",\"syscall\":\"semop\"},"
 		"\"owner\":{\"tid\":4713,\"pid\":4713,\"comm\":\"postgres\"},"
-		"\"occupant\":{\"tid\":99,\"comm\":\"xz\",\"prio\":120,\"ns\":190000},"
+		"\"occupant\":{\"tid\":99,\"pid\":98,\"comm\":\"xz\",\"prio\":120,\"ns\":190000},"
 		"\"note\":{\"kind\":\"pg_lock\",\"args\":[1,2,3,4,5,6]},\"flags\":[\"in_syscall\"]},"
 		"{\"out_ns\":5012450000,\"wake_ns\":5012450000,\"in_ns\":5012550000,\"state\":\"waiting\","
 		"\"cause\":\"preempted\",\"throttled_ns\":40000,"

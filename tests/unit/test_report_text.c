@@ -50,7 +50,7 @@ static void test_violation_verbose(void **state)
 		"blocked 12.0 ms on a row lock: woken by postgres 4712\n"
 		"    running 300 us (2.4 %), waiting 300 us (2.4 %), blocked 12.0 ms (95 %)\n"
 		"    +200 us: blocked 12.0 ms in semop [heavy_lock], then waiting 200 us [runqueue]; woken by "
-		"postgres 4712; held by postgres 4713; the CPU had xz 99 for 190 us\n"
+		"postgres 4712; held by postgres 4713; the CPU had xz 98/99 for 190 us\n"
 		"        stack: do_semtimedop __x64_sys_semtimedop\n"
 		"    +12.5 ms: waiting 100 us [preempted], throttled 40.0 us; quota of cgroup batch.slice: "
 		"50.0 ms in 100 ms\n"
