@@ -10,11 +10,13 @@ static inline uint64_t clock_now_ns(void)
 {
 	struct timespec ts;
 
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts); /* cannot fail: the clock exists on every Linux */
+	(void)clock_gettime(CLOCK_MONOTONIC,
+			    &ts); /* cannot fail: the clock exists on every Linux */
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
-/** clock_realtime_offset_ns() - CLOCK_REALTIME minus CLOCK_MONOTONIC now, in ns; good to about a microsecond. */
+/** clock_realtime_offset_ns() - CLOCK_REALTIME minus CLOCK_MONOTONIC now, in ns; good to about a
+ * microsecond. */
 static inline int64_t clock_realtime_offset_ns(void)
 {
 	struct timespec real;

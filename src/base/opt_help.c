@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* The help text of a command, from the table that its options are read by. */
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -39,12 +40,12 @@ static void wrapped_print(const char *s, size_t at, size_t indent)
 
 	for (; *s; at = indent) {
 		len = line_len(s, WIDTH - at);
-		(void)printf("%.*s\n", (int)len, s);
+		(void)fprintf(stdout, "%.*s\n", (int)len, s);
 		s += len;
 		while (*s == ' ')
 			s++;
 		if (*s)
-			(void)printf("%*s", (int)indent, "");
+			(void)fprintf(stdout, "%*s", (int)indent, "");
 	}
 }
 
@@ -67,9 +68,9 @@ static void option_print(const struct opt *o)
 	if (o->standard)
 		tocsin_text_add(&t, " (default %s)", o->standard);
 	if (strlen(left) + 2 > HELP_START)
-		(void)printf("%s\n%*s", left, HELP_START, "");
+		(void)fprintf(stdout, "%s\n%*s", left, HELP_START, "");
 	else
-		(void)printf("%-*s", HELP_START, left);
+		(void)fprintf(stdout, "%-*s", HELP_START, left);
 	wrapped_print(help, HELP_START, HELP_START);
 }
 
@@ -77,32 +78,35 @@ int opt_help(const struct opt_command *cmd)
 {
 	static const struct opt help = {.letter = 'h', .name = "help", .help = "print this help"};
 	bool is_first = true;
+	char summary[160];
 	int n;
 
-	n = printf("Usage: tocsin %s ", cmd->name);
+	n = fprintf(stdout, "Usage: tocsin %s ", cmd->name);
 	if (n < 0)
 		return -EIO;
 	wrapped_print(cmd->usage, (size_t)n, (size_t)n);
-	(void)printf("\n");
-	wrapped_print(cmd->summary, 0, 0);
+	(void)fprintf(stdout, "\n");
+	(void)snprintf(summary, sizeof(summary), "%c%s.", toupper((unsigned char)cmd->summary[0]),
+		       cmd->summary + 1);
+	wrapped_print(summary, 0, 0);
 	for (const struct opt *o = cmd->options; o && o->kind != OPT_END; o++, is_first = false) {
 		if (o->kind == OPT_GROUP)
-			(void)printf("\n%s:\n", o->name);
+			(void)fprintf(stdout, "\n%s:\n", o->name);
 		else if (is_first)
-			(void)printf("\nOptions:\n");
+			(void)fprintf(stdout, "\nOptions:\n");
 		if (o->kind != OPT_GROUP)
 			option_print(o);
 	}
-	(void)printf("\nHelp:\n");
+	(void)fprintf(stdout, "\nHelp:\n");
 	option_print(&help);
-	(void)printf("\nExamples:\n");
+	(void)fprintf(stdout, "\nExamples:\n");
 	for (const char *const *example = cmd->examples; example && *example; example++)
-		(void)printf("  %s\n", *example);
-	(void)printf("\n");
+		(void)fprintf(stdout, "  %s\n", *example);
+	(void)fprintf(stdout, "\n");
 	wrapped_print(
 		"--no-NAME takes a flag back; long names may be shortened. Sizes take K, M, G; "
 		"times need a unit, such as 10ms. -- ends the options.",
 		0, 0);
-	(void)printf("More: 'man tocsin-%s'\n", cmd->name);
+	(void)fprintf(stdout, "More: 'man tocsin-%s'\n", cmd->name);
 	return ferror(stdout) ? -EIO : 0; /* what printf() returned above is remembered there */
 }

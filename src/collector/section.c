@@ -182,7 +182,7 @@ static int name_split(const struct scan *sc, struct span *body, struct span *ret
 	rest = span_from(*body, colon + 1);
 	if (place_kind_of(name) != PLACE_NONE)
 		return 0;
-	if (!rest.len || !is_blank(rest.at[0])) {
+	if (rest.len && !is_blank(rest.at[0])) {
 		if (!is_name(name) || !is_place_start(rest))
 			return 0;
 	} else if (!is_name(name)) {

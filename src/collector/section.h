@@ -126,14 +126,25 @@ int section_list_add(struct section_list *list, struct section *s, struct tocsin
 int section_list_remove(struct section_list *list, const char *path, uint64_t offset);
 
 /**
- * section_list_read() - read a budgets file: one section a line, '#' comments, blank lines; "-" is
- * standard input.
+ * section_list_apply() - parse one line and add or remove what it says.
  *
- * Removal lines act on the sections read so far. Stops at the first fault, and then leaves @list as
- * it was. Lines may end in CR LF, the last one in nothing. Items of @list move: keep no pointers.
+ * The parameters are those of section_parse(). On failure @list is as it was.
  *
- * Return: 0, or what section_parse() and section_list_add() return, -ENOENT nothing to remove,
- * -EFBIG over SECTION_FILE_MAX, or -errno of the file; @diag says which.
+ * Return: 0, what section_parse() and section_list_add() return, or -ENOENT nothing to remove;
+ * @diag says which.
+ */
+int section_list_apply(struct section_list *list, const char *line, const char *file,
+		       unsigned line_nr, struct tocsin_diag *diag);
+
+/**
+ * section_list_read() - read a budgets file; "-" is standard input.
+ *
+ * One section a line, comments, blank lines. Removal lines act on the sections read so far. Stops
+ * at the first fault, and then leaves @list as it was. Lines may end in CR LF, the last one in
+ * nothing. Items of @list move: keep no pointers.
+ *
+ * Return: 0, what section_list_apply() returns, -EFBIG over SECTION_FILE_MAX, or -errno of the
+ * file; @diag says which.
  */
 int section_list_read(struct section_list *list, const char *path, struct tocsin_diag *diag);
 

@@ -197,6 +197,29 @@ static int list_copy(const struct section_list *list, struct section_list *ret_l
 	return 0;
 }
 
+int section_list_apply(struct section_list *list, const char *line, const char *file,
+		       unsigned line_nr, struct tocsin_diag *diag)
+{
+	struct section s = {0};
+	enum section_line kind;
+	int r;
+
+	r = section_parse(line, file, line_nr, &kind, &s, diag);
+	if (r < 0)
+		return r;
+	if (kind == SECTION_LINE_ADD) {
+		r = section_list_add(list, &s, diag);
+	} else if (kind == SECTION_LINE_REMOVE) {
+		r = section_list_remove(list, s.start.path, s.start.offset);
+		if (r < 0)
+			tocsin_diag_set(diag, file, line_nr, s.text, 1, strlen(s.text),
+					"no section starts at offset 0x%llx of '%s'",
+					(unsigned long long)s.start.offset, s.start.path);
+	}
+	section_done(&s);
+	return r;
+}
+
 /* A file being applied. */
 struct reading {
 	struct section_list *list;
@@ -205,24 +228,9 @@ struct reading {
 	struct tocsin_diag *diag;
 };
 
-static int removal_apply(const struct reading *rd, const struct section *removal)
-{
-	int r = section_list_remove(rd->list, removal->start.path, removal->start.offset);
-
-	if (r < 0)
-		tocsin_diag_set(rd->diag, rd->file, rd->line_nr, removal->text, 1,
-				strlen(removal->text), "no section starts at offset 0x%llx of '%s'",
-				(unsigned long long)removal->start.offset, removal->start.path);
-	return r;
-}
-
-/* @line is terminated here, and may hold NUL bytes before that. */
+/* @line is terminated at @len, and may hold NUL bytes before that. */
 static int line_apply(const struct reading *rd, char *line, size_t len)
 {
-	struct section s = {0};
-	enum section_line kind;
-	int r;
-
 	if (len && line[len - 1] == '\r')
 		line[--len] = '\0';
 	if (strlen(line) != len) {
@@ -230,15 +238,7 @@ static int line_apply(const struct reading *rd, char *line, size_t len)
 				"NUL byte: this is not a text file");
 		return -EINVAL;
 	}
-	r = section_parse(line, rd->file, rd->line_nr, &kind, &s, rd->diag);
-	if (r < 0)
-		return r;
-	if (kind == SECTION_LINE_ADD)
-		r = section_list_add(rd->list, &s, rd->diag);
-	else if (kind == SECTION_LINE_REMOVE)
-		r = removal_apply(rd, &s);
-	section_done(&s);
-	return r;
+	return section_list_apply(rd->list, line, rd->file, rd->line_nr, rd->diag);
 }
 
 /* @text is terminated at @len. */

@@ -10,11 +10,14 @@
 
 static void quoted_add(struct tocsin_text *t, const char *s)
 {
+	size_t plain;
+
 	tocsin_text_add_bytes(t, "\"", 1);
-	for (; *s; s++) {
-		if (*s == '"' || *s == '\\')
-			tocsin_text_add_bytes(t, "\\", 1);
-		tocsin_text_add_bytes(t, s, 1);
+	for (; *s; s += plain + (s[plain] != '\0')) {
+		plain = strcspn(s, "\"\\");
+		tocsin_text_add_bytes(t, s, plain);
+		if (s[plain])
+			tocsin_text_add(t, "\\%c", s[plain]);
 	}
 	tocsin_text_add_bytes(t, "\"", 1);
 }
@@ -173,7 +176,9 @@ static void naming_add_symbol(struct naming *n, const char *s)
 			naming_add_text(n, operator_word);
 			s += operator_word_len;
 			s += operator_len(s);
-			s += *s == ' '; /* operator new, operator bool */
+			if (s[0] == ' ' && is_letter(s[1])) /* operator new, operator bool */
+				naming_add(n, '_');
+			s += s[0] == ' '; /* and operator< <int> */
 		} else if (strchr("<([{", *s)) {
 			has_parameters = *s == '(';
 			s += bracketed_len(s);
@@ -209,6 +214,8 @@ static void naming_add_place(struct naming *n, const struct place *p, size_t max
 		naming_add_text(&part, offset);
 	} else if (p->kind == PLACE_FUNC) {
 		naming_add_symbol(&part, p->name);
+		if (!part.len) /* no C++ name, but what quotes were put round */
+			naming_add_text(&part, p->name);
 	} else {
 		naming_add_text(&part, p->name);
 	}
