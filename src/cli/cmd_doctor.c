@@ -1,18 +1,26 @@
 // SPDX-License-Identifier: MIT
 /* `tocsin doctor`: what works on this machine, each row tried. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "../base/cleanup.h"
+#include "../base/text.h"
 #include "../collector/doctor.h"
 #include "../report/json_text.h"
 #include "cli.h"
 
-#define LINE_COLUMNS   98 /* under 100, whatever the terminal */
-#define DETAIL_COLUMNS 10 /* blanks before what explains a row */
-#define SEEN_COLUMNS   54 /* before what was seen */
+#define LINE_COLUMNS  98 /* under 100, whatever the terminal */
+#define LABEL_COLUMNS 11 /* of the lines about the machine */
+
+/* A row: blanks, verdict, name, the kernel since which, what was seen. Half of the line is before
+ * the last, so that it can still be broken. */
+#define VERDICT_AT 2
+#define NAME_AT    9
+#define SINCE_AT   44
+#define SEEN_AT    49
 
 static bool is_json;
 
@@ -44,72 +52,94 @@ static void line_end(struct out *o, size_t start, unsigned indent)
 	out_add(o, "\n");
 }
 
-static void machine_print(struct out *o, const struct doctor_facts *f)
+/* A line with a label before it; the next ones leave it empty. */
+static void labelled_print(struct out *o, const char *label, unsigned at, unsigned width,
+			   const char *text)
 {
-	char names[128];
 	size_t start = o->len;
 
-	out_add(o, "Linux %s %s, %u CPUs", f->release, f->machine, f->cpus_online);
+	out_add(o, "%*s%-*s", (int)at, "", (int)width, label);
+	out_add_clean(o, text);
+	line_end(o, start, at + width);
+}
+
+static void machine_print(struct out *o, const struct doctor_facts *f)
+{
+	char text[512], names[128];
+	struct tocsin_text t;
+
+	tocsin_text_init(&t, text, sizeof(text));
+	tocsin_text_add(&t, "Linux %s %s, %u CPUs", f->release, f->machine, f->cpus_online);
 	if (f->cpus_allowed != f->cpus_online)
-		out_add(o, " (%u for us)", f->cpus_allowed);
+		tocsin_text_add(&t, " (%u of them for us)", f->cpus_allowed);
 	if (f->tick_hz)
-		out_add(o, ", tick %u Hz", f->tick_hz);
-	out_add(o, ", clock %s, preemption %s", f->clock_source, f->preemption);
-	line_end(o, start, 2);
-	start = o->len;
-	out_add(o, "user %u%s with %s", f->caps.uid,
-		f->caps.is_user_ns ? " of a user namespace" : "",
-		caps_text(f->caps.effective, names, sizeof(names)));
-	if (f->caps.seccomp > 0)
-		out_add(o, ", under seccomp");
-	if (f->caps.has_no_new_privs)
-		out_add(o, ", no_new_privs");
-	line_end(o, start, 2);
-	start = o->len;
-	out_add(o,
+		tocsin_text_add(&t, ", tick %u Hz", f->tick_hz);
+	tocsin_text_add(&t, ", clock %s", f->clock_source);
+	labelled_print(o, "machine", 0, LABEL_COLUMNS, text);
+	tocsin_text_init(&t, text, sizeof(text));
+	tocsin_text_add(&t, "preemption %s", f->preemption);
+	labelled_print(o, "", 0, LABEL_COLUMNS, text);
+	tocsin_text_init(&t, text, sizeof(text));
+	tocsin_text_add(&t, "user %u%s with %s%s%s", f->caps.uid,
+			f->caps.is_user_ns ? " of a user namespace" : "",
+			caps_list(f->caps.effective, names, sizeof(names)),
+			f->caps.seccomp > 0 ? ", under a seccomp filter" : "",
+			f->caps.has_no_new_privs ? ", no_new_privs" : "");
+	labelled_print(o, "privileges", 0, LABEL_COLUMNS, text);
+	tocsin_text_init(&t, text, sizeof(text));
+	tocsin_text_add(
+		&t,
 		"perf_event_paranoid %s, unprivileged_bpf_disabled %s, kptr_restrict %s, lockdown %s",
 		f->perf_event_paranoid, f->unprivileged_bpf_disabled, f->kptr_restrict,
 		f->lockdown);
-	line_end(o, start, 2);
-	start = o->len;
-	out_add(o, "cgroups: ");
-	out_add_clean(o, f->cgroups);
-	out_add(o, "; tracefs: ");
-	out_add_clean(o, f->tracefs);
-	line_end(o, start, 2);
+	labelled_print(o, "settings", 0, LABEL_COLUMNS, text);
+	labelled_print(o, "cgroups", 0, LABEL_COLUMNS, f->cgroups);
+	labelled_print(o, "tracefs", 0, LABEL_COLUMNS, f->tracefs);
 }
 
-static void detail_print(struct out *o, const char *name, const char *text)
+static void detail_print(struct out *o, const char *label, const char *text)
 {
-	size_t start = o->len;
-
-	out_add(o, "%*s%-8s", DETAIL_COLUMNS, "", name);
-	out_add_clean(o, text);
-	line_end(o, start, DETAIL_COLUMNS + 8);
+	labelled_print(o, label, NAME_AT, 8, text);
 }
 
 /* @last_remedy: the last one printed, so that a common one is not repeated down the table. */
-static void row_print(struct out *o, const struct doctor_report *report,
-		      const struct doctor_row *row, const char **last_remedy)
+static void row_print(struct out *o, const struct doctor_row *row, const char **last_remedy)
 {
-	uint64_t missing = caps_missing(&report->facts.caps, row->needs_job);
 	size_t start = o->len;
-	char names[128];
+	char names[160], since[16];
 
-	out_add(o, "  %-8s%-36s%2u.%-5u", doctor_verdict_text(row->verdict), row->name,
-		row->needs_major, row->needs_minor);
+	(void)snprintf(since, sizeof(since), "%u.%u", row->needs_major, row->needs_minor);
+	out_add(o, "%*s%-*s%-*s%-*s", VERDICT_AT, "", NAME_AT - VERDICT_AT,
+		doctor_verdict_text(row->verdict), SINCE_AT - NAME_AT, row->name,
+		SEEN_AT - SINCE_AT, since);
 	out_add_clean(o, row->seen);
-	line_end(o, start, SEEN_COLUMNS);
+	line_end(o, start, SEEN_AT);
 	if (row->verdict == DOCTOR_YES)
 		return;
 	detail_print(o, "means", row->means);
-	if (missing)
-		detail_print(o, "lacks", caps_text(missing, names, sizeof(names)));
+	if (row->lacks_caps)
+		detail_print(o, "lacks", caps_list(row->lacks_caps, names, sizeof(names)));
 	if (*last_remedy && strcmp(*last_remedy, row->remedy) == 0)
 		detail_print(o, "remedy", "as above");
 	else
 		detail_print(o, "remedy", row->remedy);
 	*last_remedy = row->remedy;
+}
+
+static void group_print(struct out *o, const struct doctor_report *report, enum doctor_group group,
+			const char **last_remedy)
+{
+	char title[64];
+
+	(void)snprintf(title, sizeof(title), "%s: %s", doctor_group_title(group),
+		       doctor_verdict_text(report->group[group]));
+	if (group == 0)
+		out_add(o, "\n%-*s%s\n", SINCE_AT, title, "since");
+	else
+		out_add(o, "\n%s\n", title);
+	for (size_t i = 0; i < DOCTOR_NR; i++)
+		if (report->row[i].group == group)
+			row_print(o, &report->row[i], last_remedy);
 }
 
 static void report_print(struct out *o, const struct doctor_report *report)
@@ -118,17 +148,8 @@ static void report_print(struct out *o, const struct doctor_report *report)
 	size_t start;
 
 	machine_print(o, &report->facts);
-	for (int g = 0; g < DOCTOR_GROUP_NR; g++) {
-		start = o->len;
-		out_add(o, "\n%s: %s", doctor_group_title((enum doctor_group)g),
-			doctor_verdict_text(report->group[g]));
-		if (g == 0)
-			out_add(o, "%*s", (int)(47 - (o->len - start)), "Linux >=");
-		out_add(o, "\n");
-		for (size_t i = 0; i < DOCTOR_NR; i++)
-			if (report->row[i].group == (enum doctor_group)g)
-				row_print(o, report, &report->row[i], &last_remedy);
-	}
+	for (int g = 0; g < DOCTOR_GROUP_NR; g++)
+		group_print(o, report, (enum doctor_group)g, &last_remedy);
 	out_add(o, "\n");
 	start = o->len;
 	out_add_clean(o, report->summary);
@@ -140,7 +161,7 @@ static void report_print(struct out *o, const struct doctor_report *report)
 /* "cap_a,cap_b" as an array. */
 static void caps_add_json(struct out *o, const char *name, uint64_t set)
 {
-	char names[128];
+	char names[160];
 	const char *at = caps_text(set, names, sizeof(names));
 
 	json_open(o, name, '[');
@@ -198,6 +219,8 @@ static void row_add_json(struct out *o, const struct doctor_report *report,
 	json_str(o, "weight", doctor_weight_text(row->weight));
 	json_str(o, "verdict", doctor_verdict_text(row->verdict));
 	json_str(o, "seen", row->seen);
+	if (row->lacks_caps)
+		caps_add_json(o, "lacks", row->lacks_caps);
 	if (row->err)
 		json_str(o, "errno", doctor_errno_name(row->err));
 	json_str(o, "means", row->means);

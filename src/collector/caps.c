@@ -123,38 +123,46 @@ const char *caps_job_text(enum caps_job job)
 	return jobs[job].text;
 }
 
-const char *caps_text(uint64_t set, char *buf, size_t len)
+static const char *names_join(uint64_t set, const char *between, char *buf, size_t len)
 {
 	struct tocsin_text t;
 
 	tocsin_text_init(&t, buf, len);
 	for (size_t i = 0; i < sizeof(cap_names) / sizeof(cap_names[0]); i++)
 		if (set & CAPS_BIT(cap_names[i].number))
-			tocsin_text_add(&t, "%s%s", t.used ? "," : "", cap_names[i].name);
+			tocsin_text_add(&t, "%s%s", t.used ? between : "", cap_names[i].name);
 	if (!t.used)
 		tocsin_text_add(&t, "none");
 	return buf;
 }
 
+const char *caps_text(uint64_t set, char *buf, size_t len)
+{
+	return names_join(set, ",", buf, len);
+}
+
+const char *caps_list(uint64_t set, char *buf, size_t len)
+{
+	return names_join(set, ", ", buf, len);
+}
+
 const char *caps_remedy(const struct caps *caps, uint64_t missing, const char *program, char *buf,
 			size_t len)
 {
-	uint64_t wanted = caps->last_cap < CAP_BPF
-				  ? CAPS_BIT(CAP_SYS_ADMIN) | CAPS_BIT(CAP_SYS_PTRACE)
-				  : missing | CAPS_WATCH;
-	char names[128];
+	uint64_t stood_in_for = CAPS_BIT(CAP_BPF) | CAPS_BIT(CAP_PERFMON);
+	uint64_t wanted = CAPS_WATCH | (missing & ~stood_in_for);
+	char names[160];
 
 	(void)caps_text(wanted, names, sizeof(names));
 	if (caps->is_user_ns)
 		(void)snprintf(
 			buf, len,
 			"run outside this user namespace (rootless container, unshare -U), as root there");
-	else if (missing & ~caps->bounding)
-		(void)snprintf(
-			buf, len,
-			"its bounding set lacks them: start it where they are allowed (docker: "
-			"--cap-add, systemd: CapabilityBoundingSet=), with %s",
-			names);
+	else if (wanted & ~caps->bounding)
+		(void)snprintf(buf, len,
+			       "the bounding set forbids it: start it where %s are allowed "
+			       "(docker: --cap-add, systemd: CapabilityBoundingSet=)",
+			       caps_list(wanted, names, sizeof(names)));
 	else if (caps->has_no_new_privs && caps->uid != 0)
 		(void)snprintf(buf, len, "run as root from a session without no_new_privs");
 	else

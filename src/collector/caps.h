@@ -16,10 +16,11 @@
 
 #define CAPS_BIT(cap) (UINT64_C(1) << (cap))
 
-/* What setcap must give the program so that all of `watch` works without root. */
-#define CAPS_WATCH                                                              \
-	(CAPS_BIT(CAP_BPF) | CAPS_BIT(CAP_PERFMON) | CAPS_BIT(CAP_SYS_PTRACE) | \
-	 CAPS_BIT(CAP_DAC_READ_SEARCH) | CAPS_BIT(CAP_SYSLOG) | CAPS_BIT(CAP_SYS_ADMIN))
+/* What setcap must give the program so that all of `watch` works without root. CAP_SYS_ADMIN stands
+ * in for CAP_BPF and CAP_PERFMON. */
+#define CAPS_WATCH                                                                            \
+	(CAPS_BIT(CAP_SYS_ADMIN) | CAPS_BIT(CAP_SYS_PTRACE) | CAPS_BIT(CAP_DAC_READ_SEARCH) | \
+	 CAPS_BIT(CAP_SYSLOG))
 
 enum caps_job {
 #define JOB(NAME, caps, text) CAPS_JOB_##NAME,
@@ -76,6 +77,9 @@ const char *caps_job_text(enum caps_job job);
  * Return: @buf.
  */
 const char *caps_text(uint64_t set, char *buf, size_t len);
+
+/** caps_list() - the same for reading: `cap_bpf, cap_perfmon`. */
+const char *caps_list(uint64_t set, char *buf, size_t len);
 
 /**
  * caps_remedy() - how to get the capabilities that are missing, as one line that can be followed.

@@ -187,13 +187,24 @@ static void remedy_for_refusal(const struct doctor_facts *facts, char *buf, size
 			       facts->lockdown);
 }
 
-/* Fill in what the probe left open: the meaning, and the remedy for what is not a yes. */
-static void row_finish(const struct doctor_facts *facts, enum doctor_feature f,
+void doctor_row_begin(enum doctor_feature f, struct doctor_row *row)
+{
+	memset(row, 0, sizeof(*row));
+	row->id = features[f].id;
+	row->name = features[f].name;
+	row->group = features[f].group;
+	row->weight = features[f].weight;
+	row->needs_major = features[f].major;
+	row->needs_minor = features[f].minor;
+	row->needs_job = features[f].job;
+}
+
+void doctor_row_finish(const struct doctor_facts *facts, enum doctor_feature f,
 		       struct doctor_row *row)
 {
-	uint64_t missing = caps_missing(&facts->caps, row->needs_job);
 	size_t len = sizeof(row->remedy);
 
+	row->lacks_caps |= caps_missing(&facts->caps, row->needs_job);
 	if (!row->means[0])
 		(void)snprintf(row->means, sizeof(row->means), "%s",
 			       row->verdict == DOCTOR_NO ? features[f].no : features[f].yes);
@@ -201,8 +212,8 @@ static void row_finish(const struct doctor_facts *facts, enum doctor_feature f,
 		row->remedy[0] = '\0';
 	else if (row->remedy[0])
 		return;
-	else if (is_refusal(row->err) && missing)
-		(void)caps_remedy(&facts->caps, missing, facts->program, row->remedy, len);
+	else if (is_refusal(row->err) && row->lacks_caps)
+		(void)caps_remedy(&facts->caps, row->lacks_caps, facts->program, row->remedy, len);
 	else if (row->err == EPERM)
 		remedy_for_refusal(facts, row->remedy, len);
 	else if (kernel_is_older(facts, row->needs_major, row->needs_minor))
@@ -269,6 +280,14 @@ static void summarise(struct doctor_report *report)
 		tocsin_text_add(&t, "; for watch: %s", obstacle->remedy);
 }
 
+void doctor_conclude(struct doctor_report *report)
+{
+	for (int g = 0; g < DOCTOR_GROUP_NR; g++)
+		report->group[g] = group_judge(report, (enum doctor_group)g);
+	report->watch_works = !first_obstacle(report);
+	summarise(report);
+}
+
 int doctor_run(struct doctor_report *ret_report)
 {
 	struct doctor d = {.report = ret_report, .vmlinux_err = -ENOENT, .half_err = -ENOMEM};
@@ -285,21 +304,12 @@ int doctor_run(struct doctor_report *ret_report)
 	for (size_t i = 0; i < DOCTOR_NR; i++) {
 		struct doctor_row *row = &ret_report->row[i];
 
-		row->id = features[i].id;
-		row->name = features[i].name;
-		row->group = features[i].group;
-		row->weight = features[i].weight;
-		row->needs_major = features[i].major;
-		row->needs_minor = features[i].minor;
-		row->needs_job = features[i].job;
+		doctor_row_begin((enum doctor_feature)i, row);
 		features[i].probe(&d, row);
-		row_finish(&ret_report->facts, (enum doctor_feature)i, row);
+		doctor_row_finish(&ret_report->facts, (enum doctor_feature)i, row);
 	}
 	doctor_kernel_end(&d);
-	for (int g = 0; g < DOCTOR_GROUP_NR; g++)
-		ret_report->group[g] = group_judge(ret_report, (enum doctor_group)g);
-	ret_report->watch_works = !first_obstacle(ret_report);
-	summarise(ret_report);
+	doctor_conclude(ret_report);
 	ret_report->took_ns = clock_now_ns() - began;
 	return 0;
 }
@@ -325,7 +335,7 @@ static bool explain_missing(int r, struct tocsin_err *err)
 
 		if (missing)
 			tocsin_err_add(err, "missing %s, needed to %s",
-				       caps_text(missing, names, sizeof(names)),
+				       caps_list(missing, names, sizeof(names)),
 				       caps_job_text(jobs[i]));
 	}
 	return true;

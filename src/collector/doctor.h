@@ -48,6 +48,7 @@ struct doctor_row {
 	enum doctor_weight weight;
 	unsigned needs_major, needs_minor; /* the first kernel that has it as released */
 	enum caps_job needs_job;           /* caps_needed() gives the capabilities */
+	uint64_t lacks_caps;               /* of these, what this process has not: CAPS_BIT() */
 	enum doctor_verdict verdict;
 	int err;                    /* errno of what failed, 0: none */
 	char seen[DOCTOR_TEXT_LEN]; /* what the try showed, errno by name first */

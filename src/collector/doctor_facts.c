@@ -199,11 +199,11 @@ static bool list_has(const char *list, const char *word)
 	return false;
 }
 
+/* The first mount of each version: containers and chroots have more of the same. */
 static void cgroups_find(struct doctor_facts *facts)
 {
-	char line[1024];
-	char path[512];
-	char controllers[256];
+	char line[1024], path[512], controllers[256];
+	bool has_v1 = false, has_v2 = false;
 	struct mntent entry;
 	struct tocsin_text t;
 	struct stat st;
@@ -211,21 +211,23 @@ static void cgroups_find(struct doctor_facts *facts)
 
 	tocsin_text_init(&t, facts->cgroups, sizeof(facts->cgroups));
 	while (mounts && getmntent_r(mounts, &entry, line, sizeof(line))) {
-		bool has_cpu = false;
-
-		if (strcmp(entry.mnt_type, "cgroup") == 0 && hasmntopt(&entry, "cpu")) {
-			has_cpu = true;
+		if (!has_v1 && strcmp(entry.mnt_type, "cgroup") == 0 && hasmntopt(&entry, "cpu")) {
+			has_v1 = true;
+			facts->has_cpu_controller = true;
 			(void)snprintf(path, sizeof(path), "%s/cpu.cfs_quota_us", entry.mnt_dir);
 			tocsin_text_add(&t, "%sv1 cpu at %s%s", t.used ? ", " : "", entry.mnt_dir,
 					stat(path, &st) == 0 ? "" : " without quotas");
-		} else if (strcmp(entry.mnt_type, "cgroup2") == 0) {
+		} else if (!has_v2 && strcmp(entry.mnt_type, "cgroup2") == 0) {
+			bool has_cpu;
+
+			has_v2 = true;
 			(void)snprintf(path, sizeof(path), "%s/cgroup.controllers", entry.mnt_dir);
 			has_cpu = sysfile_read(path, controllers, sizeof(controllers)) >= 0 &&
 				  list_has(controllers, "cpu");
+			facts->has_cpu_controller |= has_cpu;
 			tocsin_text_add(&t, "%sv2 at %s %s cpu", t.used ? ", " : "", entry.mnt_dir,
 					has_cpu ? "with" : "without");
 		}
-		facts->has_cpu_controller |= has_cpu;
 	}
 	if (mounts)
 		(void)endmntent(mounts); /* always 1 */

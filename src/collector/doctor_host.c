@@ -97,7 +97,7 @@ void probe_memory(struct doctor *d, struct doctor_row *row)
 	else if (*(volatile char *)two = 1, *(volatile char *)(two + page) != 1)
 		doctor_no(row, 0, "two maps of one memfd do not show the same");
 	else
-		doctor_yes(row, "memfd opened through /proc, mapped twice in a row, wiped on fork");
+		doctor_yes(row, "memfd mapped twice in a row, wiped on fork");
 	(void)munmap(two, 2 * page); /* ours, whole pages: cannot fail */
 }
 
@@ -155,7 +155,7 @@ void probe_rseq(struct doctor *d, struct doctor_row *row)
 	else if (!is_registered)
 		doctor_partly(row, "the kernel can; the C library has not registered its threads");
 	else
-		doctor_yes(row, "registered by the C library; the kernel keeps the CPU number");
+		doctor_yes(row, "registered by libc; the CPU number is kept");
 }
 
 void probe_mm_cid(struct doctor *d, struct doctor_row *row)
@@ -260,37 +260,36 @@ void probe_clock(struct doctor *d, struct doctor_row *row)
 
 void probe_privilege(struct doctor *d, struct doctor_row *row)
 {
-	static const enum caps_job lesser[] = {CAPS_JOB_INSPECT, CAPS_JOB_FILES, CAPS_JOB_SYMBOLS};
+	static const enum caps_job jobs[] = {CAPS_JOB_LOAD, CAPS_JOB_PROBE, CAPS_JOB_INSPECT,
+					     CAPS_JOB_FILES, CAPS_JOB_SYMBOLS};
 	const struct doctor_facts *facts = &d->report->facts;
 	const struct caps *caps = &facts->caps;
-	uint64_t missing = caps_missing(caps, CAPS_JOB_LOAD) | caps_missing(caps, CAPS_JOB_PROBE);
-	bool is_fatal = missing != 0;
-	char names[128], remedy[DOCTOR_TEXT_LEN], means[DOCTOR_TEXT_LEN];
+	char names[160], remedy[DOCTOR_TEXT_LEN], means[DOCTOR_TEXT_LEN];
+	bool is_fatal = caps_missing(caps, CAPS_JOB_LOAD) || caps_missing(caps, CAPS_JOB_PROBE);
 	struct tocsin_text t;
 
 	tocsin_text_init(&t, means, sizeof(means));
-	for (size_t i = 0; i < sizeof(lesser) / sizeof(lesser[0]); i++) {
-		uint64_t lack = caps_missing(caps, lesser[i]);
+	for (size_t i = 0; i < sizeof(jobs) / sizeof(jobs[0]); i++) {
+		uint64_t lack = caps_missing(caps, jobs[i]);
 
-		missing |= lack;
+		row->lacks_caps |= lack;
 		if (lack)
 			tocsin_text_add(&t, "%s%s", t.used ? ", nor " : "it cannot ",
-					caps_job_text(lesser[i]));
+					caps_job_text(jobs[i]));
 	}
-	(void)caps_text(missing, names, sizeof(names));
-	if (!missing) {
+	if (!row->lacks_caps) {
 		doctor_yes(row, "all that is needed, as user %u", caps->uid);
 		return;
 	}
+	(void)caps_list(caps->effective, names, sizeof(names));
 	if (is_fatal)
-		doctor_no(row, 0, "user %u%s lacks %s", caps->uid,
+		doctor_no(row, 0, "user %u%s has %s", caps->uid,
 			  caps->is_user_ns ? " of a user namespace of its own" : "", names);
 	else
-		doctor_partly(row, "user %u lacks %s", caps->uid, names);
-	if (!is_fatal)
-		doctor_means(row, "%s", means);
+		doctor_partly(row, "user %u has %s", caps->uid, names);
+	doctor_means(row, "%s", means);
 	doctor_remedy(row, "%s",
-		      caps_remedy(caps, missing, facts->program, remedy, sizeof(remedy)));
+		      caps_remedy(caps, row->lacks_caps, facts->program, remedy, sizeof(remedy)));
 }
 
 void probe_tracefs(struct doctor *d, struct doctor_row *row)

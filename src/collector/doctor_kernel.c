@@ -288,7 +288,7 @@ void probe_task_storage(struct doctor *d, struct doctor_row *row)
 	else if (read_back != value)
 		doctor_no(row, 0, "stored %d, read %d", value, read_back);
 	else
-		doctor_yes(row, "value stored for this thread and read back");
+		doctor_yes(row, "a value stored for this thread, read back");
 }
 
 static int record_seen(void *ctx, void *data, size_t len)
@@ -422,7 +422,7 @@ void probe_task_lookup(struct doctor *d, struct doctor_row *row)
 		doctor_partly(row,
 			      "bpf_task_from_pid() does not find this thread: in a pid namespace");
 	else
-		doctor_yes(row, "bpf_task_from_pid() found this thread");
+		doctor_yes(row, "bpf_task_from_pid() found this one");
 }
 
 /* ---- stacks ---- */

@@ -69,6 +69,17 @@ void doctor_means(struct doctor_row *row, const char *fmt, ...)
 void doctor_remedy(struct doctor_row *row, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
+/** doctor_row_begin() - the row of features.def, not tried yet. */
+void doctor_row_begin(enum doctor_feature f, struct doctor_row *row);
+
+/** doctor_row_finish() - after the probe: what is lacking, the meaning, and the remedy for what is
+ * not a yes. */
+void doctor_row_finish(const struct doctor_facts *facts, enum doctor_feature f,
+		       struct doctor_row *row);
+
+/** doctor_conclude() - from the rows to the groups, whether `watch` works, and the sentence. */
+void doctor_conclude(struct doctor_report *report);
+
 /** doctor_program_path() - the path of this program, as a remedy may name it; "tocsin" when /proc
  * does not tell. */
 void doctor_program_path(char *buf, size_t len);

@@ -237,11 +237,10 @@ void probe_uprobe(struct doctor *d, struct doctor_row *row)
 	for (unsigned i = 0; i < TRY_PASSES; i++)
 		sites[DOCTOR_SITE_EMULATED]();
 	if (read(event, &after, sizeof(after)) == sizeof(after) && after - before == TRY_PASSES)
-		doctor_yes(row, "a function of this program passed %d times, %d hits", TRY_PASSES,
-			   TRY_PASSES);
+		doctor_yes(row, "%d passes of a function of ours, %d hits", TRY_PASSES, TRY_PASSES);
 	else
-		doctor_no(row, 0, "a function of this program passed %d times, %" PRIu64 " hits",
-			  TRY_PASSES, after - before);
+		doctor_no(row, 0, "%d passes of a function of ours, %" PRIu64 " hits", TRY_PASSES,
+			  after - before);
 }
 
 void probe_cookie(struct doctor *d, struct doctor_row *row)
@@ -269,7 +268,7 @@ void probe_sleepable(struct doctor *d, struct doctor_row *row)
 		doctor_no(row, 0, "%u of %d hits, %u failed reads", seen->hits, TRY_PASSES,
 			  seen->sleeper_errors);
 	else
-		doctor_yes(row, "read its stack with bpf_copy_from_user() in %u hits", seen->hits);
+		doctor_yes(row, "read its stack in %u hits", seen->hits);
 }
 
 /* struct of bpf(BPF_LINK_CREATE) for many uprobes, which the headers of older kernels lack. */
@@ -334,9 +333,9 @@ void probe_uprobe_multi(struct doctor *d, struct doctor_row *row)
 	} else if (multi != 2) {
 		doctor_no(row, 0, "one link on two functions, each passed once: %d hits", multi);
 	} else if (session == 4) {
-		doctor_yes(row, "one link on two functions; sessions (entry and return) too");
+		doctor_yes(row, "two functions in one link; sessions too");
 	} else {
-		doctor_partly(row, "one link on two functions; no sessions (%s)",
+		doctor_partly(row, "two functions in one link; no sessions (%s)",
 			      session < 0 ? doctor_errno_name(session) : "hits missing");
 		doctor_means(row,
 			     "many probes are attached at once; entry and return take two links");
@@ -403,8 +402,8 @@ void probe_probe_cost(struct doctor *d, struct doctor_row *row)
 		took_ns = took_ns > floor_ns ? took_ns - floor_ns : 0;
 		(void)tocsin_format_duration(took_ns / COST_PASSES, cost[i], sizeof(cost[i]));
 	}
-	doctor_yes(row, "%s on a 5-byte nop, %s on a push, %s single-stepped",
-		   cost[DOCTOR_SITE_NOP5], cost[DOCTOR_SITE_EMULATED], cost[DOCTOR_SITE_STEPPED]);
+	doctor_yes(row, "%s nop5, %s push, %s single-stepped", cost[DOCTOR_SITE_NOP5],
+		   cost[DOCTOR_SITE_EMULATED], cost[DOCTOR_SITE_STEPPED]);
 }
 
 void probe_syscalls(struct doctor *d, struct doctor_row *row)
