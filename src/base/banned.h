@@ -15,8 +15,10 @@
 #include <string.h>
 #include <unistd.h>
 
+/* NOLINTBEGIN(bugprone-macro-parentheses): @fn becomes a declarator */
 #define TOCSIN_BANNED(fn, instead) \
 	extern __typeof__(fn) fn __attribute__((deprecated("banned: " instead)))
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 #undef alloca /* a macro of glibc's; the function has no body anywhere, which is as good */
 
