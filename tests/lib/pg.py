@@ -134,6 +134,7 @@ class Server:
             "unix_socket_directories": self.directory,
             "max_connections": "20",
             "shared_buffers": "64MB",
+            "dynamic_shared_memory_type": "mmap",  # in the data directory, which is removed
             "synchronous_commit": "on",
             "wal_sync_method": "fdatasync",
             # Nothing of its own that would make a query late now and then.
