@@ -3,9 +3,10 @@
 #define TOCSIN_ELF_BIND_H
 
 /*
- * Where a probe may go without hurting the program. Each function either gives a place or refuses with the reason and -EPERM;
- * with @force a place is given in spite of it, and @err then holds what may happen though the result is 0. x86-64 only:
- * -ENOTSUP for other machines. bind.c has the rules and what they were measured from.
+ * Where a probe may go without hurting the program. Each function either gives a place or refuses
+ * with the reason and -EPERM; with @force a place is given in spite of it, and @err then holds what
+ * may happen though the result is 0. x86-64 only: -ENOTSUP for other machines. bind.c has the rules
+ * and what they were measured from.
  */
 
 #include "usdt.h"
@@ -28,26 +29,29 @@ struct bind_point {
 	uint64_t offset;         /* in the file */
 	uint64_t ref_ctr_offset; /* USDT semaphore in the file; 0: none */
 	enum bind_cost cost;
-	int32_t sp_adjust;       /* added to rsp at the probe gives rsp at the function's first instruction */
-	uint8_t byte;            /* first byte of the instruction, as in the file */
-	unsigned shift;          /* bytes behind the place that was asked for */
-	char insn[64];           /* the instruction, for people */
+	int32_t sp_adjust; /* added to rsp at the probe gives rsp at the function's first
+			      instruction */
+	uint8_t byte;      /* first byte of the instruction, as in the file */
+	unsigned shift;    /* bytes behind the place that was asked for */
+	char insn[64];     /* the instruction, for people */
 };
 
 /**
  * bind_func_entry() - the cheapest safe place among a function's first instructions.
  *
- * There the arguments in registers are as the caller set them, no branch has been taken, and rsp is known.
+ * There the arguments in registers are as the caller set them, no branch has been taken, and rsp is
+ * known.
  *
  * Return: 0, or -EPERM refused, -ENOTSUP, -EBADMSG, -ENOMEM, -errno.
  */
-int bind_func_entry(struct elf_file *f, const struct elf_func *func, bool force, struct bind_point *ret,
-		    struct tocsin_err *err);
+int bind_func_entry(struct elf_file *f, const struct elf_func *func, bool force,
+		    struct bind_point *ret, struct tocsin_err *err);
 
 /* How the end of a function is seen. */
 struct bind_returns {
-	bool by_return_probe;     /* true: one return (or session) probe on point[0], the true entry; else one on each point */
-	bool switches_stacks;     /* the file, or what it links with, may switch stacks */
+	bool by_return_probe; /* true: one return (or session) probe on point[0], the true entry;
+				 else one on each point */
+	bool switches_stacks; /* the file, or what it links with, may switch stacks */
 	size_t nr;
 	struct bind_point *point; /* owned: bind_returns_done() */
 	char why[256];            /* which way and why, one sentence */
@@ -57,10 +61,12 @@ struct bind_returns {
  * bind_func_returns() - where a function's end can be seen without hurting the program.
  * @ret: to be given to bind_returns_done()
  *
- * A return probe replaces the return address on the stack: whoever unwinds through it (C++ exceptions) or moves it to another
- * stack (coroutines) dies. It is chosen only where neither the file nor a library that it names itself does either; what stays
- * open is a C program that throws by way of a library's library, or one that loads such a library at run time. Elsewhere every
- * `ret` and every jump to another function gets a probe, provided that all of them can be proved to be known.
+ * A return probe replaces the return address on the stack: whoever unwinds through it (C++
+ * exceptions) or moves it to another stack (coroutines) dies. It is chosen only where neither the
+ * file nor a library that it names itself does either; what stays open is a C program that throws
+ * by way of a library's library, or one that loads such a library at run time. Elsewhere every
+ * `ret` and every jump to another function gets a probe, provided that all of them can be proved to
+ * be known.
  *
  * Return: as bind_func_entry().
  */
@@ -71,8 +77,8 @@ int bind_func_returns(struct elf_file *f, const struct elf_func *func, bool forc
 void bind_returns_done(struct bind_returns *r);
 
 /** bind_usdt_site() - check a USDT site. Return: as bind_func_entry(); the place is never moved. */
-int bind_usdt_site(struct elf_file *f, const struct elf_usdt *site, bool force, struct bind_point *ret,
-		   struct tocsin_err *err);
+int bind_usdt_site(struct elf_file *f, const struct elf_usdt *site, bool force,
+		   struct bind_point *ret, struct tocsin_err *err);
 
 /**
  * bind_offset() - check a place given as file offset; it is never moved and sp_adjust is 0.

@@ -2,14 +2,16 @@
 /*
  * C++ names as people write them: `ns::cls::method`, with or without arguments.
  *
- * The symbol is made readable by the C++ library's own demangler and compared with what was asked for, blanks aside: whole;
- * without its argument list; and for templates also without the return type that their names carry in front.
+ * The symbol is made readable by the C++ library's own demangler and compared with what was asked
+ * for, blanks aside: whole; without its argument list; and for templates also without the return
+ * type that their names carry in front.
  *
- * Substitutions make a mangled name a program that builds its text: 210 bytes can grow to 35 MB, and 260 to 1 GB in 11 s.
- * Names come from hostile files, so expands_sanely() bounds the result before the demangler sees it. A reference S<n>_ can be
- * no larger than all that stood before the first reference to n or higher. So only a reference higher than all before can
- * double the total, and any reference to a template argument, and an expanded pack multiplies. Names that could pass a few
- * megabytes are not made readable; they can still be given as they stand in the symbol table.
+ * Substitutions make a mangled name a program that builds its text: 210 bytes can grow to 35 MB,
+ * and 260 to 1 GB in 11 s. Names come from hostile files, so expands_sanely() bounds the result
+ * before the demangler sees it. A reference S<n>_ can be no larger than all that stood before the
+ * first reference to n or higher. So only a reference higher than all before can double the total,
+ * and any reference to a template argument, and an expanded pack multiplies. Names that could pass
+ * a few megabytes are not made readable; they can still be given as they stand in the symbol table.
  */
 #include <ctype.h>
 #include <string.h>
@@ -76,7 +78,8 @@ static bool is_word(char c)
 	return isalnum((unsigned char)c) || c == '_' || c == '$';
 }
 
-/* Are the first @len bytes of @text the same as all of @wanted, blanks that separate no words aside? */
+/* Are the first @len bytes of @text the same as all of @wanted, blanks that separate no words
+ * aside? */
 static bool same_text(const char *text, size_t len, const char *wanted)
 {
 	const char *end = text + len;
@@ -101,14 +104,16 @@ static bool same_text(const char *text, size_t len, const char *wanted)
 	}
 }
 
-/* Length of a readable name without its argument list and what follows that; @len when it has none. */
+/* Length of a readable name without its argument list and what follows that; @len when it has none.
+ */
 static size_t without_arguments(const char *text, size_t len)
 {
 	size_t at = len;
 	int depth = 0;
 
 	/* Back over " const", " &&" to the closing parenthesis. */
-	while (at > 0 && text[at - 1] != ')' && (islower((unsigned char)text[at - 1]) || strchr(" &", text[at - 1])))
+	while (at > 0 && text[at - 1] != ')' &&
+	       (islower((unsigned char)text[at - 1]) || strchr(" &", text[at - 1])))
 		at--;
 	if (!at || text[at - 1] != ')')
 		return len;
@@ -122,7 +127,8 @@ static size_t without_arguments(const char *text, size_t len)
 	return len;
 }
 
-/* Where the name of a template's instance begins: behind its return type, the last blank outside all brackets. */
+/* Where the name of a template's instance begins: behind its return type, the last blank outside
+ * all brackets. */
 static size_t without_return_type(const char *text, size_t len)
 {
 	size_t begin = 0;
@@ -172,7 +178,8 @@ bool demangle_matches(const char *mangled, const char *wanted)
 	name = without_arguments(text, len);
 	begin = without_return_type(text, name);
 	return same_text(text, len, wanted) || same_text(text, name, wanted) ||
-	       same_text(text + begin, name - begin, wanted) || same_text(text + begin, len - begin, wanted);
+	       same_text(text + begin, name - begin, wanted) ||
+	       same_text(text + begin, len - begin, wanted);
 }
 
 const char *demangle_name(const char *mangled, char *buf, size_t len)

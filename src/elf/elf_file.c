@@ -2,17 +2,19 @@
 /*
  * Opening an ELF file and reading from it.
  *
- * libelf is used in its reading mode: sections are copied to the heap with pread() when they are asked for. Mapping would be
- * faster, but a file that is truncated while we look at it would then kill us with SIGBUS, and a package upgrade does just that.
- * It also keeps a collector that waits for hours small: of a 100 MB program only symbols and unwinding tables are held, and
- * those only until it has been bound.
+ * libelf is used in its reading mode: sections are copied to the heap with pread() when they are
+ * asked for. Mapping would be faster, but a file that is truncated while we look at it would then
+ * kill us with SIGBUS, and a package upgrade does just that. It also keeps a collector that waits
+ * for hours small: of a 100 MB program only symbols and unwinding tables are held, and those only
+ * until it has been bound.
  *
- * Addresses. Symbols, notes and unwinding tables speak of addresses as linked; the kernel wants a place in the file. A program
- * header says how the two go together, and only those that will be executable count for code. Sections are for finding tables;
- * they may be missing.
+ * Addresses. Symbols, notes and unwinding tables speak of addresses as linked; the kernel wants a
+ * place in the file. A program header says how the two go together, and only those that will be
+ * executable count for code. Sections are for finding tables; they may be missing.
  *
- * Symbols of a stripped file are looked for in /usr/lib/debug by its build id, for a file reached through /proc/PID/root in
- * that root. Their addresses are those of the stripped file, since it was stripped after linking.
+ * Symbols of a stripped file are looked for in /usr/lib/debug by its build id, for a file reached
+ * through /proc/PID/root in that root. Their addresses are those of the stripped file, since it was
+ * stripped after linking.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -84,16 +86,16 @@ Elf_Scn *elf_section_at(Elf *elf, uint64_t vaddr, GElf_Shdr *ret_shdr)
 	GElf_Shdr shdr;
 
 	while ((scn = elf_nextscn(elf, scn)))
-		if (gelf_getshdr(scn, &shdr) && (shdr.sh_flags & SHF_ALLOC) && vaddr >= shdr.sh_addr &&
-		    vaddr - shdr.sh_addr < shdr.sh_size) {
+		if (gelf_getshdr(scn, &shdr) && (shdr.sh_flags & SHF_ALLOC) &&
+		    vaddr >= shdr.sh_addr && vaddr - shdr.sh_addr < shdr.sh_size) {
 			*ret_shdr = shdr;
 			return scn;
 		}
 	return NULL;
 }
 
-int elf_section_bytes(struct elf_file *f, Elf_Scn *scn, const GElf_Shdr *shdr, const uint8_t **ret_bytes,
-		      size_t *ret_len, struct tocsin_err *err)
+int elf_section_bytes(struct elf_file *f, Elf_Scn *scn, const GElf_Shdr *shdr,
+		      const uint8_t **ret_bytes, size_t *ret_len, struct tocsin_err *err)
 {
 	Elf_Data *data;
 
@@ -111,7 +113,8 @@ int elf_section_bytes(struct elf_file *f, Elf_Scn *scn, const GElf_Shdr *shdr, c
 	return 0;
 }
 
-static const struct elf_segment *segment_of(const struct elf_file *f, uint64_t vaddr, uint32_t flags)
+static const struct elf_segment *segment_of(const struct elf_file *f, uint64_t vaddr,
+					    uint32_t flags)
 {
 	for (size_t i = 0; i < f->nr_segments; i++) {
 		const struct elf_segment *s = &f->segment[i];
@@ -122,7 +125,8 @@ static const struct elf_segment *segment_of(const struct elf_file *f, uint64_t v
 	return NULL;
 }
 
-int elf_vaddr_to_offset(const struct elf_file *f, uint64_t vaddr, uint32_t flags, uint64_t *ret_offset)
+int elf_vaddr_to_offset(const struct elf_file *f, uint64_t vaddr, uint32_t flags,
+			uint64_t *ret_offset)
 {
 	const struct elf_segment *s = segment_of(f, vaddr, flags);
 
@@ -139,12 +143,14 @@ uint64_t elf_vaddr_room(const struct elf_file *f, uint64_t vaddr, uint32_t flags
 	return s ? s->size - (vaddr - s->vaddr) : 0;
 }
 
-int elf_offset_to_vaddr(const struct elf_file *f, uint64_t offset, uint32_t flags, uint64_t *ret_vaddr)
+int elf_offset_to_vaddr(const struct elf_file *f, uint64_t offset, uint32_t flags,
+			uint64_t *ret_vaddr)
 {
 	for (size_t i = 0; i < f->nr_segments; i++) {
 		const struct elf_segment *s = &f->segment[i];
 
-		if ((s->flags & flags) == flags && offset >= s->offset && offset - s->offset < s->size) {
+		if ((s->flags & flags) == flags && offset >= s->offset &&
+		    offset - s->offset < s->size) {
 			*ret_vaddr = s->vaddr + (offset - s->offset);
 			return 0;
 		}
@@ -174,21 +180,22 @@ int elf_read_vaddr(const struct elf_file *f, uint64_t vaddr, void *buf, size_t l
 	return 0;
 }
 
-/* Segments wholly inside the file; those that reach beyond its end are cut there, as the kernel maps no more either. */
+/* Segments wholly inside the file; those that reach beyond its end are cut there, as the kernel
+ * maps no more either. */
 static int load_segments(struct elf_file *f, struct tocsin_err *err)
 {
 	size_t nr;
 
 	if (elf_getphdrnum(f->elf, &nr) != 0)
-		return tocsin_err_fail(-EBADMSG, err, "damaged program headers in '%s': %s", f->path,
-				       elf_errmsg(-1));
+		return tocsin_err_fail(-EBADMSG, err, "damaged program headers in '%s': %s",
+				       f->path, elf_errmsg(-1));
 	for (size_t i = 0; i < nr && i < 4096; i++) {
 		struct elf_segment *s = &f->segment[f->nr_segments];
 		GElf_Phdr ph;
 
 		if (!gelf_getphdr(f->elf, (int)i, &ph))
-			return tocsin_err_fail(-EBADMSG, err, "damaged program headers in '%s': %s", f->path,
-					       elf_errmsg(-1));
+			return tocsin_err_fail(-EBADMSG, err, "damaged program headers in '%s': %s",
+					       f->path, elf_errmsg(-1));
 		if (ph.p_type == PT_DYNAMIC)
 			f->is_dynamic = true;
 		if (ph.p_type != PT_LOAD || !ph.p_filesz)
@@ -198,8 +205,10 @@ static int load_segments(struct elf_file *f, struct tocsin_err *err)
 		if (f->nr_segments == ELF_SEGMENTS_MAX)
 			return tocsin_err_fail(-EBADMSG, err, "more than %d segments in '%s'",
 					       ELF_SEGMENTS_MAX, f->path);
-		*s = (struct elf_segment){ .vaddr = ph.p_vaddr, .size = ph.p_filesz, .offset = ph.p_offset,
-					   .flags = ph.p_flags };
+		*s = (struct elf_segment){.vaddr = ph.p_vaddr,
+					  .size = ph.p_filesz,
+					  .offset = ph.p_offset,
+					  .flags = ph.p_flags};
 		if (s->size > f->size_bytes - s->offset)
 			s->size = f->size_bytes - s->offset;
 		f->nr_segments++;
@@ -223,8 +232,8 @@ static size_t build_id_read(Elf *elf, uint8_t *buf)
 		data = elf_getdata(scn, NULL);
 		while (data && (next = gelf_getnote(data, at, &note, &name, &desc))) {
 			if (note.n_type == NOTE_GNU_BUILD_ID && note.n_namesz == 4 &&
-			    memcmp((char *)data->d_buf + name, "GNU", 4) == 0 && note.n_descsz >= 2 &&
-			    note.n_descsz <= BUILD_ID_MAX) {
+			    memcmp((char *)data->d_buf + name, "GNU", 4) == 0 &&
+			    note.n_descsz >= 2 && note.n_descsz <= BUILD_ID_MAX) {
 				memcpy(buf, (char *)data->d_buf + desc, note.n_descsz);
 				return note.n_descsz;
 			}
@@ -261,8 +270,8 @@ static void open_debug_file(struct elf_file *f)
 		return;
 	for (size_t i = 0; i < len; i++)
 		(void)snprintf(hex + 2 * i, 3, "%02x", id[i]);
-	n = snprintf(path, sizeof(path), "%.*s/usr/lib/debug/.build-id/%.2s/%s.debug", root_prefix_len(f->path),
-		     f->path, hex, hex + 2);
+	n = snprintf(path, sizeof(path), "%.*s/usr/lib/debug/.build-id/%.2s/%s.debug",
+		     root_prefix_len(f->path), f->path, hex, hex + 2);
 	if (n < 0 || (size_t)n >= sizeof(path))
 		return;
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -284,18 +293,21 @@ static int check_header(struct elf_file *f, struct tocsin_err *err)
 	if (elf_kind(f->elf) != ELF_K_ELF)
 		return tocsin_err_fail(-ENOEXEC, err, "'%s' is not an ELF file", f->path);
 	if (!gelf_getehdr(f->elf, &eh))
-		return tocsin_err_fail(-EBADMSG, err, "damaged ELF header in '%s': %s", f->path, elf_errmsg(-1));
+		return tocsin_err_fail(-EBADMSG, err, "damaged ELF header in '%s': %s", f->path,
+				       elf_errmsg(-1));
 	if (eh.e_ident[EI_CLASS] != ELFCLASS64)
 		return tocsin_err_fail(-ENOTSUP, err, "'%s' is a 32-bit file", f->path);
 	if (eh.e_ident[EI_DATA] != ELFDATA2LSB)
 		return tocsin_err_fail(-ENOTSUP, err, "'%s' is a big-endian file", f->path);
 	if (eh.e_type != ET_EXEC && eh.e_type != ET_DYN)
-		return tocsin_err_fail(-ENOTSUP, err, "'%s' is neither a program nor a shared library", f->path);
+		return tocsin_err_fail(-ENOTSUP, err,
+				       "'%s' is neither a program nor a shared library", f->path);
 	f->machine = eh.e_machine;
 	return 0;
 }
 
-/* The rules by which probes are emulated or optimised changed with the kernel; an unreadable version counts as old. */
+/* The rules by which probes are emulated or optimised changed with the kernel; an unreadable
+ * version counts as old. */
 static unsigned kernel_version(void)
 {
 	unsigned major = 0, minor = 0;

@@ -3,8 +3,9 @@
 #define TOCSIN_ELF_ELF_FILE_H
 
 /*
- * Programs and libraries as files: where a function's code lies, and which file a process really runs. Every file is taken
- * for hostile: sizes and offsets are checked, nothing is mapped, and a damaged file gives an error, never a crash.
+ * Programs and libraries as files: where a function's code lies, and which file a process really
+ * runs. Every file is taken for hostile: sizes and offsets are checked, nothing is mapped, and a
+ * damaged file gives an error, never a crash.
  */
 
 #include <stdbool.h>
@@ -23,12 +24,12 @@ struct elf_file;
  * @ret:  the file, to be given to elf_file_free()
  * @err:  the sentence on failure
  *
- * 64-bit little-endian executables and shared libraries of any machine; what needs disassembly (bind.h) works for x86-64.
- * A separate debug file with the same build id is used for symbols where /usr/lib/debug has one.
+ * 64-bit little-endian executables and shared libraries of any machine; what needs disassembly
+ * (bind.h) works for x86-64. A separate debug file with the same build id is used for symbols where
+ * /usr/lib/debug has one.
  *
- * Return: 0, or -errno of opening, -ENOEXEC not an ELF file, -ENOTSUP 32-bit, big-endian or not a program, -EBADMSG
- * damaged, -EFBIG, -ENOMEM.
- * Thread-safe: yes. Signal-safe: no.
+ * Return: 0, or -errno of opening, -ENOEXEC not an ELF file, -ENOTSUP 32-bit, big-endian or not a
+ * program, -EBADMSG damaged, -EFBIG, -ENOMEM. Thread-safe: yes. Signal-safe: no.
  */
 int elf_file_open(const char *path, struct elf_file **ret, struct tocsin_err *err);
 
@@ -39,7 +40,8 @@ void elf_file_freep(struct elf_file **f);
 
 /* Stretch of code with a name. */
 struct elf_func {
-	char name[256];  /* as in the symbol table (mangled), cut if longer; empty: known from unwinding tables only */
+	char name[256];  /* as in the symbol table (mangled), cut if longer; empty: known from
+			    unwinding tables only */
 	uint64_t vaddr;  /* as linked */
 	uint64_t size;   /* bytes */
 	uint64_t offset; /* of its first byte in the file */
@@ -47,17 +49,18 @@ struct elf_func {
 
 /**
  * elf_find_func() - look a function up by name.
- * @symbol: `name` (the default version), `name@VERSION`, `name@@VERSION`, or a C++ name as people write it: `ns::cls::method`
- *          where only one has it, `ns::cls::method(int, char const*)` exactly; lent
+ * @symbol: `name` (the default version), `name@VERSION`, `name@@VERSION`, or a C++ name as people
+ * write it: `ns::cls::method` where only one has it, `ns::cls::method(int, char const*)` exactly;
+ * lent
  * @ret:    the function
  * @near:   gathers similar names when there is none, may be NULL
  * @err:    the sentence on failure
  *
- * A global function is preferred to a file-local one of the same name. A symbol without a size gets that of its unwinding
- * table, or reaches to the next symbol.
+ * A global function is preferred to a file-local one of the same name. A symbol without a size gets
+ * that of its unwinding table, or reaches to the next symbol.
  *
- * Return: 0, or -ENOENT, -ENOTUNIQ several have this name (@err lists them), -EOPNOTSUPP chosen at run time (IFUNC),
- * -EBADMSG, -ENOMEM.
+ * Return: 0, or -ENOENT, -ENOTUNIQ several have this name (@err lists them), -EOPNOTSUPP chosen at
+ * run time (IFUNC), -EBADMSG, -ENOMEM.
  */
 int elf_find_func(struct elf_file *f, const char *symbol, struct elf_func *ret,
 		  struct tocsin_nearest *near, struct tocsin_err *err);
@@ -73,7 +76,8 @@ int elf_func_at(struct elf_file *f, uint64_t vaddr, struct elf_func *ret, struct
 typedef int (*elf_func_fn)(const struct elf_func *func, void *arg);
 
 /**
- * elf_for_each_func() - call @fn for every function of the symbol tables, by rising address, aliases included.
+ * elf_for_each_func() - call @fn for every function of the symbol tables, by rising address,
+ * aliases included.
  *
  * Return: 0, what @fn returned, -EBADMSG, -ENOMEM.
  */
@@ -86,8 +90,9 @@ int elf_for_each_func(struct elf_file *f, elf_func_fn fn, void *arg);
  * @buf:  the result, terminated
  * @len:  its size in bytes
  *
- * In another mount namespace or root: /proc/PID/root/..., with symbolic links followed inside that root. The program of a
- * process: its path where that still names the same file, else /proc/PID/exe.
+ * In another mount namespace or root: /proc/PID/root/..., with symbolic links followed inside that
+ * root. The program of a process: its path where that still names the same file, else
+ * /proc/PID/exe.
  *
  * Return: 0, or -ESRCH no such process, -EACCES, -ENAMETOOLONG, -ELOOP, -errno.
  */
@@ -99,7 +104,8 @@ int elf_path_in_process(pid_t pid, const char *path, char *buf, size_t len);
  * @name: no slash; the exact file name, or the beginning of it up to `.so` or a version
  * @buf:  the path as we can open it, terminated
  *
- * Return: 0, or -ENOENT, -ENOTUNIQ two different mapped libraries fit, -ESRCH, -EACCES, -ENAMETOOLONG, -errno.
+ * Return: 0, or -ENOENT, -ENOTUNIQ two different mapped libraries fit, -ESRCH, -EACCES,
+ * -ENAMETOOLONG, -errno.
  */
 int elf_find_library(pid_t pid, const char *name, char *buf, size_t len);
 

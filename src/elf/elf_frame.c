@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 /*
- * Unwinding tables (.eh_frame), for two questions: where does the function around an address begin and end, when the symbol
- * table is stripped or says size 0; and where can an exception land in it, since landing pads are reached by no jump.
+ * Unwinding tables (.eh_frame), for two questions: where does the function around an address begin
+ * and end, when the symbol table is stripped or says size 0; and where can an exception land in it,
+ * since landing pads are reached by no jump.
  *
- * .eh_frame is a list of records, each with its length in front. A CIE says how the FDEs that point back to it are encoded; an
- * FDE has the start and length of a stretch of code and the address of its exception table (LSDA), whose call site list has the
- * landing pads. A part of a function that the compiler moved away (.cold) has an FDE, and an LSDA, of its own. x86-64 uses only
- * absolute and pc-relative encodings; records with another one are passed over.
+ * .eh_frame is a list of records, each with its length in front. A CIE says how the FDEs that point
+ * back to it are encoded; an FDE has the start and length of a stretch of code and the address of
+ * its exception table (LSDA), whose call site list has the landing pads. A part of a function that
+ * the compiler moved away (.cold) has an FDE, and an LSDA, of its own. x86-64 uses only absolute
+ * and pc-relative encodings; records with another one are passed over.
  */
 #include <errno.h>
 #include <string.h>
@@ -21,7 +23,8 @@
 
 #define AUGMENTATION_MAX 16 /* characters; compilers write up to five */
 
-/* Reading stays inside; the first attempt to leave sets bad, and from then on everything reads as 0. */
+/* Reading stays inside; the first attempt to leave sets bad, and from then on everything reads as
+ * 0. */
 struct cursor {
 	const uint8_t *at;
 	const uint8_t *end;
@@ -85,9 +88,7 @@ static uint64_t read_encoded(struct cursor *c, uint8_t encoding)
 	case 0x09: v = read_leb(c, true); break;
 	case 0x0a: v = sign_extend(read_bytes(c, 2), 2); break;
 	case 0x0b: v = sign_extend(read_bytes(c, 4), 4); break;
-	default:
-		c->bad = true;
-		return 0;
+	default: c->bad = true; return 0;
 	}
 	return v ? base + v : 0;
 }
@@ -111,7 +112,7 @@ struct cie {
 
 static struct cie cie_read(struct cursor c)
 {
-	struct cie cie = { .lsda_encoding = PE_OMIT };
+	struct cie cie = {.lsda_encoding = PE_OMIT};
 	uint8_t version = (uint8_t)read_bytes(&c, 1);
 	const char *aug = (const char *)c.at;
 	size_t room = c.bad ? 0 : (size_t)(c.end - c.at);
@@ -190,7 +191,7 @@ static int frames_parse(struct elf_file *f, struct cursor c)
 {
 	const uint8_t *start = c.at, *cie_at = NULL;
 	uint64_t start_vaddr = c.vaddr;
-	struct cie cie = { 0 };
+	struct cie cie = {0};
 	size_t capacity = 0;
 
 	free(tocsin_take_ptr(&f->frame)); /* what an attempt that ran out of memory left */
@@ -214,7 +215,7 @@ static int frames_parse(struct elf_file *f, struct cursor c)
 		if (!id || record.bad || id > (uint64_t)(id_at - start))
 			continue;
 		if (id_at - id != cie_at) {
-			struct cursor back = { .at = id_at - id, .end = c.end };
+			struct cursor back = {.at = id_at - id, .end = c.end};
 
 			cie_at = back.at;
 			back.vaddr = start_vaddr + (uint64_t)(cie_at - start);
@@ -241,7 +242,7 @@ static int frames_parse(struct elf_file *f, struct cursor c)
 
 int elf_load_frames(struct elf_file *f, struct tocsin_err *err)
 {
-	struct cursor c = { 0 };
+	struct cursor c = {0};
 	GElf_Shdr shdr;
 	Elf_Scn *scn;
 	size_t len;
@@ -281,50 +282,80 @@ const struct elf_frame *elf_frame_at(const struct elf_file *f, uint64_t vaddr)
 	return &f->frame[low - 1];
 }
 
-int elf_frame_landing_pads(struct elf_file *f, const struct elf_frame *frame, uint64_t *ret_pads, size_t max)
+/* Head of an exception table. Return: the cursor's place is that of the first call site, and its
+ * end is theirs. */
+static uint8_t lsda_open(struct cursor *c, uint64_t *base)
 {
-	struct cursor c = { .vaddr = frame->lsda };
-	uint64_t base = frame->vaddr, table;
+	uint8_t encoding = (uint8_t)read_bytes(c, 1);
+	uint64_t table;
+
+	if (encoding != PE_OMIT)
+		*base = read_encoded(c, encoding);
+	encoding = (uint8_t)read_bytes(c, 1);
+	if (encoding != PE_OMIT)
+		(void)read_leb(c, false); /* type table: where it ends does not matter here */
+	encoding = (uint8_t)read_bytes(c, 1);
+	table = read_leb(c, false);
+	if (table > (uint64_t)(c->end - c->at))
+		c->bad = true;
+	else
+		c->end = c->at + table;
+	return encoding & PE_FORMAT;
+}
+
+static int call_sites_read(struct cursor c, uint64_t start, struct elf_call_site **ret,
+			   size_t *ret_nr)
+{
+	TOCSIN_CLEANUP(tocsin_free_voidp) struct elf_call_site *site = NULL;
+	uint64_t base = start;
+	uint8_t encoding = lsda_open(&c, &base);
+	size_t nr = 0, capacity = 0;
+
+	while (c.at < c.end && !c.bad) {
+		uint64_t vaddr = read_encoded(&c, encoding), size = read_encoded(&c, encoding);
+		uint64_t pad = read_encoded(&c, encoding);
+
+		(void)read_leb(&c, false); /* what is done with it */
+		if (!pad || c.bad)
+			continue;
+		if (nr == capacity) {
+			struct elf_call_site *bigger;
+
+			capacity = capacity ? 2 * capacity : 16;
+			bigger = reallocarray(site, capacity, sizeof(*bigger));
+			if (!bigger)
+				return -ENOMEM;
+			site = bigger;
+		}
+		site[nr++] = (struct elf_call_site){
+			.vaddr = start + vaddr, .size = size, .pad = base + pad};
+	}
+	if (c.bad)
+		return -EBADMSG;
+	*ret = tocsin_take_ptr(&site);
+	*ret_nr = nr;
+	return 0;
+}
+
+int elf_frame_call_sites(struct elf_file *f, const struct elf_frame *frame,
+			 struct elf_call_site **ret, size_t *ret_nr)
+{
+	struct cursor c = {.vaddr = frame->lsda};
 	const uint8_t *bytes;
-	uint8_t encoding;
 	GElf_Shdr shdr;
 	Elf_Scn *scn;
-	size_t len, nr = 0;
-	int r;
+	size_t len;
 
-	if (!frame->lsda)
+	if (!frame->lsda) {
+		*ret = NULL;
+		*ret_nr = 0;
 		return 0;
+	}
 	scn = elf_section_at(f->elf, frame->lsda, &shdr);
-	if (!scn)
-		return -EBADMSG;
-	r = elf_section_bytes(f, scn, &shdr, &bytes, &len, NULL);
-	if (r < 0 || frame->lsda - shdr.sh_addr >= len)
+	if (!scn || elf_section_bytes(f, scn, &shdr, &bytes, &len, NULL) < 0 ||
+	    frame->lsda - shdr.sh_addr >= len)
 		return -EBADMSG;
 	c.at = bytes + (frame->lsda - shdr.sh_addr);
 	c.end = bytes + len;
-	encoding = (uint8_t)read_bytes(&c, 1);
-	if (encoding != PE_OMIT)
-		base = read_encoded(&c, encoding);
-	encoding = (uint8_t)read_bytes(&c, 1);
-	if (encoding != PE_OMIT)
-		(void)read_leb(&c, false); /* type table: where it ends does not matter here */
-	encoding = (uint8_t)read_bytes(&c, 1);
-	table = read_leb(&c, false);
-	if (c.bad || table > (uint64_t)(c.end - c.at))
-		return -EBADMSG;
-	c.end = c.at + table;
-	while (c.at < c.end && !c.bad) {
-		uint64_t pad;
-
-		(void)read_encoded(&c, encoding & PE_FORMAT); /* start and length of the call site */
-		(void)read_encoded(&c, encoding & PE_FORMAT);
-		pad = read_encoded(&c, encoding & PE_FORMAT);
-		(void)read_leb(&c, false);
-		if (!pad || c.bad)
-			continue;
-		if (nr == max)
-			return -ENOSPC;
-		ret_pads[nr++] = base + pad;
-	}
-	return c.bad ? -EBADMSG : (int)nr;
+	return call_sites_read(c, frame->vaddr, ret, ret_nr);
 }

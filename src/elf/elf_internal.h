@@ -2,7 +2,8 @@
 #ifndef TOCSIN_ELF_ELF_INTERNAL_H
 #define TOCSIN_ELF_ELF_INTERNAL_H
 
-/* What the files of this folder share about an open ELF file. Tables are loaded when first asked for. */
+/* What the files of this folder share about an open ELF file. Tables are loaded when first asked
+ * for. */
 
 #include <gelf.h>
 #include <libelf.h>
@@ -41,7 +42,15 @@ struct elf_frame {
 	uint64_t lsda; /* address of its exception table; 0: none */
 };
 
-/* What the file or a library it names may do to a replaced return address. The texts are empty for "no". */
+/* An exception that comes out of a call in here lands at the pad. */
+struct elf_call_site {
+	uint64_t vaddr;
+	uint64_t size;
+	uint64_t pad;
+};
+
+/* What the file or a library it names may do to a replaced return address. The texts are empty for
+ * "no". */
 struct elf_hazards {
 	char throws[160];
 	char switches[160];
@@ -81,13 +90,17 @@ const char *elf_section_name(Elf *elf, const GElf_Shdr *shdr);
 Elf_Scn *elf_section_find(Elf *elf, const char *name, GElf_Shdr *ret_shdr);
 Elf_Scn *elf_section_at(Elf *elf, uint64_t vaddr, GElf_Shdr *ret_shdr);
 
-/* The bytes of a section as they are in the file. Return: 0, or -ENOENT it has none, -EBADMSG, -EFBIG. */
-int elf_section_bytes(struct elf_file *f, Elf_Scn *scn, const GElf_Shdr *shdr, const uint8_t **ret_bytes,
-		      size_t *ret_len, struct tocsin_err *err);
+/* The bytes of a section as they are in the file. Return: 0, or -ENOENT it has none, -EBADMSG,
+ * -EFBIG. */
+int elf_section_bytes(struct elf_file *f, Elf_Scn *scn, const GElf_Shdr *shdr,
+		      const uint8_t **ret_bytes, size_t *ret_len, struct tocsin_err *err);
 
-/* Return: 0, or -ENOENT not in a segment (an executable one if @flags has PF_X) or not from the file. */
-int elf_vaddr_to_offset(const struct elf_file *f, uint64_t vaddr, uint32_t flags, uint64_t *ret_offset);
-int elf_offset_to_vaddr(const struct elf_file *f, uint64_t offset, uint32_t flags, uint64_t *ret_vaddr);
+/* Return: 0, or -ENOENT not in a segment (an executable one if @flags has PF_X) or not from the
+ * file. */
+int elf_vaddr_to_offset(const struct elf_file *f, uint64_t vaddr, uint32_t flags,
+			uint64_t *ret_offset);
+int elf_offset_to_vaddr(const struct elf_file *f, uint64_t offset, uint32_t flags,
+			uint64_t *ret_vaddr);
 
 /* Bytes of a segment from @vaddr to its end in the file; 0: in none. */
 uint64_t elf_vaddr_room(const struct elf_file *f, uint64_t vaddr, uint32_t flags);
@@ -97,8 +110,10 @@ int elf_read_vaddr(const struct elf_file *f, uint64_t vaddr, void *buf, size_t l
 
 /* elf_symbol.c */
 int elf_load_symbols(struct elf_file *f, struct tocsin_err *err);
-const struct elf_sym *elf_sym_at(const struct elf_file *f, uint64_t vaddr); /* covers @vaddr, or NULL */
-bool elf_sym_starts(const struct elf_file *f, uint64_t vaddr, const struct elf_sym **ret_first); /* begins there */
+const struct elf_sym *elf_sym_at(const struct elf_file *f,
+				 uint64_t vaddr); /* covers @vaddr, or NULL */
+bool elf_sym_starts(const struct elf_file *f, uint64_t vaddr,
+		    const struct elf_sym **ret_first); /* begins there */
 
 /* elf_demangle.c */
 bool demangle_matches(const char *mangled, const char *wanted);
@@ -110,11 +125,15 @@ const char *demangle_text(const char *mangled, char *buf, size_t len);
 /* elf_frame.c */
 int elf_load_frames(struct elf_file *f, struct tocsin_err *err);
 const struct elf_frame *elf_frame_at(const struct elf_file *f, uint64_t vaddr);
-/* Landing pads of a frame. Return: their number, or -EBADMSG, -ENOSPC more than @max. */
-int elf_frame_landing_pads(struct elf_file *f, const struct elf_frame *frame, uint64_t *ret_pads, size_t max);
+/*
+ * The calls of a frame from which an exception lands in it, by rising address.
+ * Return: 0 and an array to be freed (NULL for none), or -EBADMSG, -ENOMEM.
+ */
+int elf_frame_call_sites(struct elf_file *f, const struct elf_frame *frame,
+			 struct elf_call_site **ret, size_t *ret_nr);
 
 /* hazards.c */
-int elf_find_hazards(struct elf_file *f, const struct elf_hazards **ret, struct tocsin_err *err);
+int elf_find_hazards(struct elf_file *f, const struct elf_hazards **ret); /* 0, -ENOMEM */
 
 /* insn.c */
 struct insn_decoder *insn_decoder_free(struct insn_decoder *d);

@@ -2,13 +2,14 @@
 /*
  * Functions by name and by address.
  *
- * All symbol tables are joined into one array sorted by address: .dynsym (with its versions), .symtab, and that of a separate
- * debug file. The same function may stand in it several times, and under several names; only different addresses count as
- * different functions.
+ * All symbol tables are joined into one array sorted by address: .dynsym (with its versions),
+ * .symtab, and that of a separate debug file. The same function may stand in it several times, and
+ * under several names; only different addresses count as different functions.
  *
- * Of functions with the wanted name the best kind is taken: a global one in its default version, then one that is local to a
- * source file, then an old version, then a mere label. Where two of the best kind differ the name is ambiguous, and the user is
- * told the candidates: a wrong guess would watch the wrong function and say nothing.
+ * Of functions with the wanted name the best kind is taken: a global one in its default version,
+ * then one that is local to a source file, then an old version, then a mere label. Where two of the
+ * best kind differ the name is ambiguous, and the user is told the candidates: a wrong guess would
+ * watch the wrong function and say nothing.
  */
 #include <errno.h>
 #include <string.h>
@@ -19,8 +20,9 @@
 #define CANDIDATES_SHOWN 4
 #define VERSIONS_MAX     32768 /* a version index has 15 bits */
 #define VERSYM_HIDDEN    0x8000
-#define NAME_LEN_MAX     4096 /* bytes; all symbols of a hostile file may share one string of gigabytes */
-#define ALIASES_MAX      64 /* symbols looked back over to find one that covers an address */
+#define NAME_LEN_MAX \
+	4096           /* bytes; all symbols of a hostile file may share one string of gigabytes */
+#define ALIASES_MAX 64 /* symbols looked back over to find one that covers an address */
 
 static int versions_load(struct elf_file *f, Elf_Scn *scn, const GElf_Shdr *shdr)
 {
@@ -39,7 +41,8 @@ static int versions_load(struct elf_file *f, Elf_Scn *scn, const GElf_Shdr *shdr
 
 		if (!gelf_getverdef(data, (int)at, &def))
 			break;
-		if (def.vd_aux <= data->d_size - at && gelf_getverdaux(data, (int)(at + def.vd_aux), &aux))
+		if (def.vd_aux <= data->d_size - at &&
+		    gelf_getverdaux(data, (int)(at + def.vd_aux), &aux))
 			f->version_name[def.vd_ndx & (VERSIONS_MAX - 1)] =
 				elf_strptr(f->elf, shdr->sh_link, aux.vda_name);
 		if (!def.vd_next || def.vd_next > data->d_size - at)
@@ -64,7 +67,7 @@ static bool sym_is_code(const struct elf_file *f, const GElf_Sym *s)
 
 static struct elf_sym sym_make(const GElf_Sym *s, const char *name)
 {
-	struct elf_sym sym = { .vaddr = s->st_value, .size = s->st_size, .name = name };
+	struct elf_sym sym = {.vaddr = s->st_value, .size = s->st_size, .name = name};
 
 	if (GELF_ST_BIND(s->st_info) == STB_LOCAL)
 		sym.flags |= SYM_LOCAL;
@@ -75,15 +78,16 @@ static struct elf_sym sym_make(const GElf_Sym *s, const char *name)
 	return sym;
 }
 
-static int table_add(struct elf_file *f, Elf *elf, Elf_Scn *scn, const GElf_Shdr *shdr, Elf_Data *versym,
-		     struct tocsin_err *err)
+static int table_add(struct elf_file *f, Elf *elf, Elf_Scn *scn, const GElf_Shdr *shdr,
+		     Elf_Data *versym, struct tocsin_err *err)
 {
 	Elf_Data *data = shdr->sh_size <= ELF_SECTION_MAX ? elf_getdata(scn, NULL) : NULL;
 	size_t nr = data ? data->d_size / sizeof(Elf64_Sym) : 0;
 	struct elf_sym *bigger;
 
 	if (!data)
-		return tocsin_err_fail(-EBADMSG, err, "damaged symbol table in '%s': %s", f->path, elf_errmsg(-1));
+		return tocsin_err_fail(-EBADMSG, err, "damaged symbol table in '%s': %s", f->path,
+				       elf_errmsg(-1));
 	bigger = reallocarray(f->sym, f->nr_syms + nr + 1, sizeof(*bigger));
 	if (!bigger)
 		return -ENOMEM;
@@ -104,7 +108,8 @@ static int table_add(struct elf_file *f, Elf *elf, Elf_Scn *scn, const GElf_Shdr
 			unsigned index = v & (VERSIONS_MAX - 1u);
 
 			/* 0 and 1 are "local" and "global, no version". */
-			sym->version = index > 1 && index < f->nr_versions ? f->version_name[index] : NULL;
+			sym->version =
+				index > 1 && index < f->nr_versions ? f->version_name[index] : NULL;
 			if (v & VERSYM_HIDDEN)
 				sym->flags |= SYM_HIDDEN;
 		}
@@ -159,7 +164,8 @@ static int sym_compare(const void *a, const void *b)
 	return strcmp(x->name, y->name);
 }
 
-/* A symbol without a size ends with its unwinding table's entry, or where the next symbol begins. */
+/* A symbol without a size ends with its unwinding table's entry, or where the next symbol begins.
+ */
 static void sizes_complete(struct elf_file *f)
 {
 	uint64_t next = 0;
@@ -248,7 +254,9 @@ const struct elf_sym *elf_sym_at(const struct elf_file *f, uint64_t vaddr)
 		if ((s->flags & SYM_NOTYPE) || vaddr - s->vaddr >= s->size)
 			continue;
 		/* Of its aliases the first sorts best: global, largest. */
-		return elf_sym_starts(f, s->vaddr, &first) && vaddr - first->vaddr < first->size ? first : s;
+		return elf_sym_starts(f, s->vaddr, &first) && vaddr - first->vaddr < first->size
+			       ? first
+			       : s;
 	}
 	return NULL;
 }
@@ -256,7 +264,7 @@ const struct elf_sym *elf_sym_at(const struct elf_file *f, uint64_t vaddr)
 static void func_fill(const struct elf_file *f, uint64_t vaddr, uint64_t size, const char *name,
 		      struct elf_func *ret)
 {
-	*ret = (struct elf_func){ .vaddr = vaddr, .size = size };
+	*ret = (struct elf_func){.vaddr = vaddr, .size = size};
 	(void)snprintf(ret->name, sizeof(ret->name), "%s", name); /* a long one is cut */
 	/* Symbols and frames outside executable segments were not loaded. */
 	TOCSIN_ASSERT(elf_vaddr_to_offset(f, vaddr, PF_X, &ret->offset) == 0);
@@ -308,7 +316,7 @@ struct wanted {
 static struct wanted wanted_parse(const char *symbol)
 {
 	const char *at = strchr(symbol, '@');
-	struct wanted w = { .name = symbol, .name_len = at ? (size_t)(at - symbol) : strlen(symbol) };
+	struct wanted w = {.name = symbol, .name_len = at ? (size_t)(at - symbol) : strlen(symbol)};
 
 	if (at) {
 		w.only_default = at[1] == '@';
@@ -331,7 +339,8 @@ static int sym_rank(const struct elf_sym *s, const struct wanted *w)
 		is_hidden = at[1] != '@';
 		version = at + (is_hidden ? 1 : 2);
 	}
-	if (w->version && (!version || strcmp(version, w->version) != 0 || (w->only_default && is_hidden)))
+	if (w->version &&
+	    (!version || strcmp(version, w->version) != 0 || (w->only_default && is_hidden)))
 		return 0;
 	if (s->flags & SYM_NOTYPE)
 		return 1;
@@ -352,7 +361,7 @@ struct matches {
 static void match_add(struct matches *m, const struct elf_sym *s, int rank)
 {
 	if (rank > m->rank)
-		*m = (struct matches){ .best = s, .rank = rank };
+		*m = (struct matches){.best = s, .rank = rank};
 	else if (rank < m->rank || s->vaddr == m->last)
 		return;
 	if (m->nr < CANDIDATES_SHOWN)
@@ -361,7 +370,8 @@ static void match_add(struct matches *m, const struct elf_sym *s, int rank)
 	m->nr++;
 }
 
-/* Copies that the compiler made of a function (name.constprop.0, name.cold) go by their own names only. */
+/* Copies that the compiler made of a function (name.constprop.0, name.cold) go by their own names
+ * only. */
 static void match_readable(const struct elf_file *f, const char *symbol, struct matches *m)
 {
 	for (size_t i = 0; i < f->nr_syms; i++) {
@@ -382,15 +392,17 @@ static int fail_ambiguous(const struct elf_file *f, const char *symbol, const st
 		uint64_t offset = 0;
 		char text[200];
 
-		(void)elf_vaddr_to_offset(f, s->vaddr, PF_X, &offset); /* loaded symbols always have one */
+		(void)elf_vaddr_to_offset(f, s->vaddr, PF_X,
+					  &offset); /* loaded symbols always have one */
 		tocsin_err_add(err, "'%.120s'%s%s is '%s' at file offset 0x%lx", s->name,
 			       s->version ? " version " : "", s->version ? s->version : "",
 			       demangle_text(s->name, text, sizeof(text)), offset);
 	}
-	return tocsin_err_fail(-ENOTUNIQ, err,
-			       "'%s' is ambiguous in '%s': %zu functions have this name; give the full name or "
-			       "the file offset",
-			       symbol, f->path, m->nr);
+	return tocsin_err_fail(
+		-ENOTUNIQ, err,
+		"'%s' is ambiguous in '%s': %zu functions have this name; give the full name or "
+		"the file offset",
+		symbol, f->path, m->nr);
 }
 
 /* The functions that an IFUNC chooses among are usually called __NAME_something. */
@@ -405,14 +417,16 @@ static int fail_ifunc(const struct elf_file *f, const struct wanted *w, struct t
 
 		if (strncmp(name, "__", 2) == 0 && strncmp(name + 2, w->name, w->name_len) == 0 &&
 		    name[2 + w->name_len] == '_') {
-			(void)snprintf(list + used, sizeof(list) - used, "%s'%.60s'", shown ? ", " : "", name);
+			(void)snprintf(list + used, sizeof(list) - used, "%s'%.60s'",
+				       shown ? ", " : "", name);
 			shown++;
 		}
 	}
-	return tocsin_err_fail(-EOPNOTSUPP, err,
-			       "'%.*s' in '%s' is an IFUNC: the function that is called is chosen when the program "
-			       "starts; name that one%s%s%s",
-			       (int)w->name_len, w->name, f->path, shown ? " (" : "", list, shown ? ")" : "");
+	return tocsin_err_fail(
+		-EOPNOTSUPP, err,
+		"'%.*s' in '%s' is an IFUNC: the function that is called is chosen when the program "
+		"starts; name that one%s%s%s",
+		(int)w->name_len, w->name, f->path, shown ? " (" : "", list, shown ? ")" : "");
 }
 
 /* Does the file use a function of this name from a library? */
@@ -425,14 +439,15 @@ static bool is_imported(const struct elf_file *f, const struct wanted *w)
 		Elf_Data *data;
 		GElf_Sym s;
 
-		if (!gelf_getshdr(scn, &shdr) || shdr.sh_type != SHT_DYNSYM || shdr.sh_size > ELF_SECTION_MAX)
+		if (!gelf_getshdr(scn, &shdr) || shdr.sh_type != SHT_DYNSYM ||
+		    shdr.sh_size > ELF_SECTION_MAX)
 			continue;
 		data = elf_getdata(scn, NULL);
 		for (int i = 0; data && gelf_getsym(data, i, &s); i++) {
 			const char *name = elf_strptr(f->elf, shdr.sh_link, s.st_name);
 
-			if (s.st_shndx == SHN_UNDEF && name && strncmp(name, w->name, w->name_len) == 0 &&
-			    !name[w->name_len])
+			if (s.st_shndx == SHN_UNDEF && name &&
+			    strncmp(name, w->name, w->name_len) == 0 && !name[w->name_len])
 				return true;
 		}
 	}
@@ -456,11 +471,11 @@ static void offer_names(const struct elf_file *f, const char *symbol, struct toc
 	}
 }
 
-int elf_find_func(struct elf_file *f, const char *symbol, struct elf_func *ret, struct tocsin_nearest *near,
-		  struct tocsin_err *err)
+int elf_find_func(struct elf_file *f, const char *symbol, struct elf_func *ret,
+		  struct tocsin_nearest *near, struct tocsin_err *err)
 {
 	struct wanted w = wanted_parse(symbol);
-	struct matches m = { 0 };
+	struct matches m = {0};
 	int r = elf_load_symbols(f, err);
 
 	if (r < 0)
@@ -475,9 +490,10 @@ int elf_find_func(struct elf_file *f, const char *symbol, struct elf_func *ret, 
 		match_readable(f, symbol, &m);
 	if (!m.rank) {
 		if (is_imported(f, &w))
-			return tocsin_err_fail(-ENOENT, err,
-					       "'%s' only uses '%s' from a library: name that library", f->path,
-					       symbol);
+			return tocsin_err_fail(
+				-ENOENT, err,
+				"'%s' only uses '%s' from a library: name that library", f->path,
+				symbol);
 		offer_names(f, symbol, near);
 		return tocsin_err_fail(-ENOENT, err, "no function '%s' in '%s'%s", symbol, f->path,
 				       f->nr_syms ? "" : ", which has no symbols");

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: MIT
 /*
- * The notes of <sys/sdt.h>: section .note.stapsdt, owner "stapsdt", type 3. The descriptor of each is
+ * The notes of <sys/sdt.h>: section .note.stapsdt, owner "stapsdt", type 3. The descriptor of each
+ * is
  *
  *   u64 location | u64 base | u64 semaphore | provider NUL | name NUL | arguments NUL
  *
- * Addresses are as linked. Prelinking moves a file's code after that without touching notes, so the section .stapsdt.base is
- * there to tell by how much: its address minus the base in the note is added to the location and to the semaphore.
+ * Addresses are as linked. Prelinking moves a file's code after that without touching notes, so the
+ * section .stapsdt.base is there to tell by how much: its address minus the base in the note is
+ * added to the location and to the semaphore.
  *
- * The kernel counts users of a semaphore in the running program; it wants the place in the file, which for that variable lies in
- * a writable segment.
+ * The kernel counts users of a semaphore in the running program; it wants the place in the file,
+ * which for that variable lies in a writable segment.
  */
 #include <errno.h>
 #include <string.h>
@@ -51,7 +53,8 @@ static bool note_parse(const char *desc, size_t len, struct note *ret)
 	return at;
 }
 
-typedef int (*note_fn)(struct elf_file *f, const struct note *note, void *arg, struct tocsin_err *err);
+typedef int (*note_fn)(struct elf_file *f, const struct note *note, void *arg,
+		       struct tocsin_err *err);
 
 static int for_each_note(struct elf_file *f, note_fn fn, void *arg, struct tocsin_err *err)
 {
@@ -64,10 +67,12 @@ static int for_each_note(struct elf_file *f, note_fn fn, void *arg, struct tocsi
 	if (!scn)
 		return 0;
 	if (shdr.sh_size > ELF_SECTION_MAX)
-		return tocsin_err_fail(-EBADMSG, err, "USDT notes of '%s' are larger than 1 GiB", f->path);
+		return tocsin_err_fail(-EBADMSG, err, "USDT notes of '%s' are larger than 1 GiB",
+				       f->path);
 	data = elf_getdata(scn, NULL);
 	if (!data)
-		return tocsin_err_fail(-EBADMSG, err, "damaged USDT notes in '%s': %s", f->path, elf_errmsg(-1));
+		return tocsin_err_fail(-EBADMSG, err, "damaged USDT notes in '%s': %s", f->path,
+				       elf_errmsg(-1));
 	while ((next = gelf_getnote(data, at, &nh, &name, &desc))) {
 		const char *bytes = data->d_buf;
 		struct note note;
@@ -104,9 +109,12 @@ static int site_fill(struct elf_file *f, const struct find *find, const struct n
 	if (elf_vaddr_to_offset(f, ret->vaddr, PF_X, &ret->offset) < 0)
 		return tocsin_err_fail(-EBADMSG, err, "USDT '%s:%s' of '%s' lies outside its code",
 				       find->provider, find->name, f->path);
-	if (note->semaphore && elf_vaddr_to_offset(f, note->semaphore + moved, PF_W, &ret->semaphore_offset) < 0)
-		return tocsin_err_fail(-EBADMSG, err, "the semaphore of USDT '%s:%s' of '%s' lies outside its data",
-				       find->provider, find->name, f->path);
+	if (note->semaphore &&
+	    elf_vaddr_to_offset(f, note->semaphore + moved, PF_W, &ret->semaphore_offset) < 0)
+		return tocsin_err_fail(
+			-EBADMSG, err,
+			"the semaphore of USDT '%s:%s' of '%s' lies outside its data",
+			find->provider, find->name, f->path);
 	ret->provider = strdup(note->provider);
 	ret->name = strdup(note->name);
 	ret->args = strdup(note->args);
@@ -114,7 +122,7 @@ static int site_fill(struct elf_file *f, const struct find *find, const struct n
 		return -ENOMEM;
 	ret->nr_args = usdt_parse_args(note->args, ret->arg, ret->arg_fault);
 	for (unsigned i = 0; f->machine != EM_X86_64 && i < ret->nr_args; i++) {
-		ret->arg[i] = (struct watch_arg){ .kind = ARG_NONE };
+		ret->arg[i] = (struct watch_arg){.kind = ARG_NONE};
 		ret->arg_fault[i] = "arguments are read on x86-64 only";
 	}
 	return 0;
@@ -143,7 +151,7 @@ static int site_add(struct elf_file *f, const struct note *note, void *arg, stru
 		find->site = bigger;
 		find->capacity = more;
 	}
-	find->site[find->nr] = (struct elf_usdt){ 0 };
+	find->site[find->nr] = (struct elf_usdt){0};
 	return site_fill(f, find, note, &find->site[find->nr++], err);
 }
 
@@ -158,10 +166,11 @@ struct elf_usdt *elf_usdt_free(struct elf_usdt *sites, size_t nr)
 	return NULL;
 }
 
-int elf_find_usdt(struct elf_file *f, const char *provider, const char *name, struct elf_usdt **ret_sites,
-		  size_t *ret_nr, struct tocsin_nearest *near, struct tocsin_err *err)
+int elf_find_usdt(struct elf_file *f, const char *provider, const char *name,
+		  struct elf_usdt **ret_sites, size_t *ret_nr, struct tocsin_nearest *near,
+		  struct tocsin_err *err)
 {
-	struct find find = { .provider = provider, .name = name, .near = near };
+	struct find find = {.provider = provider, .name = name, .near = near};
 	GElf_Shdr shdr;
 	int r;
 
@@ -175,7 +184,8 @@ int elf_find_usdt(struct elf_file *f, const char *provider, const char *name, st
 		return r;
 	}
 	if (!find.nr)
-		return tocsin_err_fail(-ENOENT, err, "no USDT '%s:%s' in '%s'", provider, name, f->path);
+		return tocsin_err_fail(-ENOENT, err, "no USDT '%s:%s' in '%s'", provider, name,
+				       f->path);
 	*ret_sites = find.site;
 	*ret_nr = find.nr;
 	return 0;
@@ -197,7 +207,7 @@ static int walk_note(struct elf_file *f, const struct note *note, void *arg, str
 
 int elf_for_each_usdt(struct elf_file *f, elf_usdt_fn fn, void *arg, struct tocsin_err *err)
 {
-	struct walk walk = { .fn = fn, .arg = arg };
+	struct walk walk = {.fn = fn, .arg = arg};
 
 	return for_each_note(f, walk_note, &walk, err);
 }

@@ -2,7 +2,8 @@
 #ifndef TOCSIN_ELF_USDT_H
 #define TOCSIN_ELF_USDT_H
 
-/* User statically defined tracepoints: the notes that <sys/sdt.h> leaves in a file, and how to read their arguments. */
+/* User statically defined tracepoints: the notes that <sys/sdt.h> leaves in a file, and how to read
+ * their arguments. */
 
 #include <linux/types.h>
 
@@ -15,13 +16,13 @@
 struct elf_usdt {
 	char *provider;
 	char *name;
-	char *args;                /* as in the note: `-4@%edi 8@$12` */
-	uint64_t vaddr;            /* as linked, corrected for prelinking */
-	uint64_t offset;           /* in the file */
-	uint64_t semaphore_offset; /* of its counter in the file; 0: none */
-	unsigned nr_args;          /* at most USDT_ARGS; more in the note are dropped */
-	struct watch_arg arg[USDT_ARGS];     /* ARG_NONE: cannot be read */
-	const char *arg_fault[USDT_ARGS];    /* why not, static text; NULL for those that can */
+	char *args;                       /* as in the note: `-4@%edi 8@$12` */
+	uint64_t vaddr;                   /* as linked, corrected for prelinking */
+	uint64_t offset;                  /* in the file */
+	uint64_t semaphore_offset;        /* of its counter in the file; 0: none */
+	unsigned nr_args;                 /* at most USDT_ARGS; more in the note are dropped */
+	struct watch_arg arg[USDT_ARGS];  /* ARG_NONE: cannot be read */
+	const char *arg_fault[USDT_ARGS]; /* why not, static text; NULL for those that can */
 };
 
 /**
@@ -33,8 +34,9 @@ struct elf_usdt {
  *
  * Return: 0, or -ENOENT, -EBADMSG damaged notes, -EFBIG too many, -ENOMEM.
  */
-int elf_find_usdt(struct elf_file *f, const char *provider, const char *name, struct elf_usdt **ret_sites,
-		  size_t *ret_nr, struct tocsin_nearest *near, struct tocsin_err *err);
+int elf_find_usdt(struct elf_file *f, const char *provider, const char *name,
+		  struct elf_usdt **ret_sites, size_t *ret_nr, struct tocsin_nearest *near,
+		  struct tocsin_err *err);
 
 /** elf_usdt_free() - accepts NULL. Return: NULL. */
 struct elf_usdt *elf_usdt_free(struct elf_usdt *sites, size_t nr);
@@ -42,7 +44,8 @@ struct elf_usdt *elf_usdt_free(struct elf_usdt *sites, size_t nr);
 typedef int (*elf_usdt_fn)(const char *provider, const char *name, void *arg);
 
 /**
- * elf_for_each_usdt() - call @fn for every site, in the order of the file; one that returns non-zero ends it.
+ * elf_for_each_usdt() - call @fn for every site, in the order of the file; one that returns
+ * non-zero ends it.
  *
  * Return: 0, what @fn returned, -EBADMSG.
  */

@@ -2,11 +2,13 @@
 /*
  * Arguments of USDT sites, as the assembler wrote the operand that the compiler chose:
  *
- *   SIZE@OPERAND, SIZE one of 1 2 4 8, negative for signed, with an 'f' behind for floating point; very old notes have no SIZE@
- *   $12  %r13d  (%rax)  -8(%rbp)  (%rax,%rbx,8)  16(%rax,%rbx)  counter(%rip)
+ *   SIZE@OPERAND, SIZE one of 1 2 4 8, negative for signed, with an 'f' behind for floating point;
+ * very old notes have no SIZE@ $12  %r13d  (%rax)  -8(%rbp)  (%rax,%rbx,8)  16(%rax,%rbx)
+ * counter(%rip)
  *
- * What cannot be read from the registers and memory of the stopped thread becomes ARG_NONE with the reason; the site itself
- * stays usable. A position given by a symbol (`counter(%rip)`) is one: the note does not say where the symbol is.
+ * What cannot be read from the registers and memory of the stopped thread becomes ARG_NONE with the
+ * reason; the site itself stays usable. A position given by a symbol (`counter(%rip)`) is one: the
+ * note does not say where the symbol is.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -23,7 +25,7 @@ struct reg_name {
 };
 
 static const struct reg_name regs[] = {
-#define X(q, d, w, b, h, offset) { { q, d, w, b }, h, offset },
+#define X(q, d, w, b, h, offset) {{q, d, w, b}, h, offset},
 #include "usdt_regs.def"
 #undef X
 };
@@ -66,7 +68,8 @@ static int reg_find(const char *at, size_t len, uint16_t *ret_offset, uint8_t *r
 	return -ENOENT;
 }
 
-/* A decimal or 0x number that may be negative, or a sum of such. Return: 0, or -EINVAL none, -ERANGE. */
+/* A decimal or 0x number that may be negative, or a sum of such. Return: 0, or -EINVAL none,
+ * -ERANGE. */
 static int number_read(const char **at, const char *end, int64_t *ret)
 {
 	const char *p = *at;
@@ -133,11 +136,12 @@ static const char *address_register(const char **at, const char *end, uint16_t *
 
 static const char *memory_operand(const char *p, const char *end, struct watch_arg *arg)
 {
+	int64_t distance = 0, scale = 1;
 	const char *fault;
-	int64_t scale = 1;
 
-	if (*p != '(' && number_read(&p, end, &arg->value) < 0)
+	if (*p != '(' && number_read(&p, end, &distance) < 0)
 		return fault_symbol;
+	arg->value = distance;
 	if (p == end || *p != '(')
 		return fault_form;
 	p++;
@@ -195,6 +199,7 @@ static const char *size_read(const char **at, const char *end, struct watch_arg 
 static const char *operand_read(const char *p, const char *end, struct watch_arg *arg)
 {
 	const char *fault = size_read(&p, end, arg);
+	int64_t value;
 
 	if (fault)
 		return fault;
@@ -202,10 +207,9 @@ static const char *operand_read(const char *p, const char *end, struct watch_arg
 		return fault_form;
 	if (*p == '$') {
 		p++;
-		if (number_read(&p, end, &arg->value) < 0)
+		if (number_read(&p, end, &value) < 0 || p != end)
 			return fault_symbol;
-		if (p != end)
-			return fault_symbol;
+		arg->value = value;
 		arg->kind = ARG_CONST;
 		return NULL;
 	}
@@ -235,11 +239,11 @@ unsigned usdt_parse_args(const char *text, struct watch_arg *ret, const char **r
 	memset(ret_fault, 0, USDT_ARGS * sizeof(*ret_fault));
 	for (text += strspn(text, " "); *text && nr < USDT_ARGS; text += strspn(text, " ")) {
 		const char *end = argument_end(text);
-		struct watch_arg arg = { .kind = ARG_NONE };
+		struct watch_arg arg = {.kind = ARG_NONE};
 
 		ret_fault[nr] = operand_read(text, end, &arg);
 		if (ret_fault[nr])
-			arg = (struct watch_arg){ .kind = ARG_NONE };
+			arg = (struct watch_arg){.kind = ARG_NONE};
 		ret[nr++] = arg;
 		text = end;
 	}

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Can a function of this file be unwound through, or be left on one stack and gone on with on
+ * another? The signs are in hazards.def: sections, symbols (defined or used), libraries named in
+ * the dynamic section. A file without any symbols and without a dynamic section could do anything,
+ * and is taken to do both.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "../base/cleanup.h"
+#include "elf_internal.h"
+
+enum sign_kind { SIGN_SYMBOL, SIGN_SECTION, SIGN_LIBRARY };
+
+struct sign {
+	enum sign_kind kind;
+	size_t what; /* offset of the text in struct elf_hazards */
+	const char *name;
+};
+
+static const struct sign signs[] = {
+#define SYMBOL(what, name)  {SIGN_SYMBOL, offsetof(struct elf_hazards, what), name},
+#define SECTION(what, name) {SIGN_SECTION, offsetof(struct elf_hazards, what), name},
+#define LIBRARY(what, name) {SIGN_LIBRARY, offsetof(struct elf_hazards, what), name},
+#include "hazards.def"
+#undef SYMBOL
+#undef SECTION
+#undef LIBRARY
+};
+
+static void see(struct elf_hazards *h, enum sign_kind kind, const char *name)
+{
+	static const char *const verb[] = {
+		[SIGN_SYMBOL] = "has or uses",
+		[SIGN_SECTION] = "has a section",
+		[SIGN_LIBRARY] = "is linked with",
+	};
+
+	for (size_t i = 0; i < sizeof(signs) / sizeof(*signs); i++) {
+		const struct sign *s = &signs[i];
+		char *buf = (char *)h + s->what;
+		size_t len = strlen(s->name);
+
+		if (s->kind != kind || *buf || strncmp(name, s->name, len) != 0)
+			continue;
+		/* An imported symbol may carry its version. */
+		if (kind == SIGN_LIBRARY || !name[len] || (kind == SIGN_SYMBOL && name[len] == '@'))
+			(void)snprintf(buf, sizeof(h->throws), "it %s '%.100s'", verb[kind], name);
+	}
+}
+
+static void see_symbols(struct elf_hazards *h, Elf *elf, Elf_Scn *scn, const GElf_Shdr *shdr,
+			size_t *nr)
+{
+	Elf_Data *data = shdr->sh_size <= ELF_SECTION_MAX ? elf_getdata(scn, NULL) : NULL;
+	GElf_Sym s;
+
+	for (int i = 1; data && gelf_getsym(data, i, &s); i++) {
+		const char *name = elf_strptr(elf, shdr->sh_link, s.st_name);
+
+		if (!name || !*name)
+			continue;
+		see(h, SIGN_SYMBOL, name);
+		(*nr)++;
+	}
+}
+
+static void see_libraries(struct elf_hazards *h, Elf *elf, Elf_Scn *scn, const GElf_Shdr *shdr)
+{
+	Elf_Data *data = shdr->sh_size <= ELF_SECTION_MAX ? elf_getdata(scn, NULL) : NULL;
+	GElf_Dyn dyn;
+
+	for (int i = 0; data && gelf_getdyn(data, i, &dyn) && dyn.d_tag != DT_NULL; i++) {
+		const char *name = dyn.d_tag == DT_NEEDED
+					   ? elf_strptr(elf, shdr->sh_link, dyn.d_un.d_val)
+					   : NULL;
+
+		if (name)
+			see(h, SIGN_LIBRARY, name);
+	}
+}
+
+static void see_file(struct elf_hazards *h, Elf *elf, size_t *nr_symbols)
+{
+	Elf_Scn *scn = NULL;
+	GElf_Shdr shdr;
+
+	while ((scn = elf_nextscn(elf, scn))) {
+		if (!gelf_getshdr(scn, &shdr))
+			continue;
+		if (shdr.sh_size)
+			see(h, SIGN_SECTION, elf_section_name(elf, &shdr));
+		if (shdr.sh_type == SHT_SYMTAB || shdr.sh_type == SHT_DYNSYM)
+			see_symbols(h, elf, scn, &shdr, nr_symbols);
+		else if (shdr.sh_type == SHT_DYNAMIC)
+			see_libraries(h, elf, scn, &shdr);
+	}
+}
+
+int elf_find_hazards(struct elf_file *f, const struct elf_hazards **ret)
+{
+	size_t nr_symbols = 0;
+
+	if (!f->hazards) {
+		f->hazards = calloc(1, sizeof(*f->hazards));
+		if (!f->hazards)
+			return -ENOMEM;
+		see_file(f->hazards, f->elf, &nr_symbols);
+		if (f->debug_elf)
+			see_file(f->hazards, f->debug_elf, &nr_symbols);
+		if (!nr_symbols) {
+			static const char unknown[] =
+				"it is stripped of everything that could tell";
+
+			if (!f->hazards->throws[0])
+				memcpy(f->hazards->throws, unknown, sizeof(unknown));
+			if (!f->hazards->switches[0])
+				memcpy(f->hazards->switches, unknown, sizeof(unknown));
+		}
+	}
+	*ret = f->hazards;
+	return 0;
+}
