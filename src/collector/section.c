@@ -136,7 +136,11 @@ static int budget_split(const struct scan *sc, struct span *body, struct span *r
 		}
 	}
 	r = scan_fault(sc, span_end(*body), "no budget");
-	tocsin_diag_hint(sc->diag, "expected START [.. STOP] [by KEY] < BUDGET, such as < 10ms");
+	if (memmem(body->at, body->len, " threshold=", 11))
+		tocsin_diag_hint(sc->diag, "the kernel's own line begins with 'p '");
+	else
+		tocsin_diag_hint(sc->diag,
+				 "expected START [.. STOP] [by KEY] < BUDGET, such as < 10ms");
 	return r;
 }
 
@@ -354,7 +358,7 @@ static int line_parse(const struct scan *sc, struct span body, enum section_line
 		return tlob_parse_removal(sc, span_from(body, 1), &s->start);
 	}
 	*kind = SECTION_LINE_ADD;
-	if (body.at[0] == 'p' && body.len > 1 && is_blank(body.at[1]))
+	if (body.at[0] == 'p' && (body.len == 1 || is_blank(body.at[1])))
 		return tlob_parse(sc, span_trim(span_from(body, 1)), s);
 	return language_parse(sc, body, s);
 }

@@ -257,7 +257,7 @@ static int version_check(const struct scan *sc, struct span s)
 		version.len--;
 	if (!version.len || memchr(version.at, '@', version.len))
 		return scan_fault(sc, (struct span){at, (size_t)(s.at + s.len - at)},
-				  "no version behind '@'");
+				  "no single version behind '@'");
 	return 0;
 }
 
@@ -385,9 +385,12 @@ int place_parse(const struct scan *sc, struct span s, const struct place *inheri
 		parts.kind = place_kind_of(span_to(s, colon));
 	if (parts.kind != PLACE_NONE) {
 		rest = span_from(s, colon + 1);
-		if (rest.len && is_blank(rest.at[0]))
-			return scan_fault(sc, span_to(rest, 1), "blank behind '" SPAN_FMT ":'",
-					  SPAN_ARG(span_to(s, colon)));
+		if (rest.len && is_blank(rest.at[0])) {
+			r = scan_fault(sc, span_to(rest, 1), "blank behind '" SPAN_FMT ":'",
+				       SPAN_ARG(span_to(s, colon)));
+			tocsin_diag_hint(sc->diag, "a kind of place cannot be a section's name");
+			return r;
+		}
 	} else if (is_offset_form(s, last, inherit)) {
 		parts.kind = PLACE_OFFSET;
 		is_inheriting = inherit;
