@@ -133,6 +133,7 @@ static bool decide_mechanism(const struct evidence *e, struct finding *f)
 	case WAKE_TIMER_INTERRUPT:
 	case WAKE_POLLED:
 	case WAKE_TASK:
+	case WAKE_RECEIVE:
 	case WAKE_TIMEOUT:
 	case WAKE_KERNEL_LOCK:
 	case WAKE_EXIT: break;

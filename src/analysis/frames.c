@@ -75,18 +75,25 @@ void wake_view_make(struct wake_view *view, const char *const *frame, unsigned n
 	for (unsigned i = 0; i < nr; i++) {
 		const struct frame_rule *rule;
 
+		enum wake_class class;
+
 		rule = frame[i] ? rule_find(wake_rules, NR(wake_rules), frame[i]) : NULL;
 		if (!rule)
 			continue;
-		if (rule->class == WAKE_TASK)
+		class = rule->class;
+		if (class == WAKE_TASK)
 			break;
-		if (rule->class == WAKE_INTERRUPT || rule->class == WAKE_TIMER_INTERRUPT) {
+		if (class == WAKE_RECEIVE) {
 			view->is_interrupt = true;
-			view->is_timer |= rule->class == WAKE_TIMER_INTERRUPT;
-		} else if (rule->class == WAKE_POLLED) {
+			class = WAKE_NETWORK;
+		}
+		if (class == WAKE_INTERRUPT || class == WAKE_TIMER_INTERRUPT) {
+			view->is_interrupt = true;
+			view->is_timer |= class == WAKE_TIMER_INTERRUPT;
+		} else if (class == WAKE_POLLED) {
 			view->is_polled = true;
 		} else if (!view->mechanism) {
-			view->mechanism = rule->class;
+			view->mechanism = class;
 			view->subject = rule->subject;
 			view->frame = frame[i];
 		}

@@ -45,6 +45,7 @@ enum wake_class {
 	WAKE_TIMER_INTERRUPT,
 	WAKE_POLLED,
 	WAKE_TASK,
+	WAKE_RECEIVE, /* WAKE_NETWORK, in an interrupt */
 	WAKE_TIMEOUT, /* from here on: mechanisms */
 	WAKE_IPC,
 	WAKE_NETWORK,

@@ -182,16 +182,19 @@ static int ksyms_read(struct ksyms *k)
 
 	if (!f)
 		return -errno;
+	line[sizeof(line) - 1] = '.';
 	while (fgets(line, sizeof(line), f)) {
-		bool is_whole = strchr(line, '\n') || feof(f);
+		bool is_full = !line[sizeof(line) - 1] && line[sizeof(line) - 2] != '\n';
 
-		/* of an overlong line neither the beginning nor the rest is a symbol */
-		if (is_whole && !is_middle) {
+		/* of an overlong line neither the beginning nor the rest is a symbol, and no
+		 * symbol has a NUL in it */
+		if (!is_full && !is_middle && (strchr(line, '\n') || feof(f))) {
 			r = line_read(k, line, &has_function);
 			if (r < 0)
 				return r;
 		}
-		is_middle = !is_whole;
+		is_middle = is_full;
+		line[sizeof(line) - 1] = '.';
 	}
 	if (ferror(f))
 		return -EIO;

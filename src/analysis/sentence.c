@@ -55,14 +55,15 @@ static void add_by(struct sentence *s, const char *by)
 	if (!has_peer(s))
 		return;
 	ADD(s, "%s", by);
+	if (p->tgid && p->tgid == s->own_tgid && p->tid)
+		ADD(s, "its own thread ");
+	ADD(s, "%s", p->comm[0] ? p->comm : "pid");
 	if (!p->tid)
-		ADD(s, "%s (several)", p->comm);
-	else if (p->tgid && p->tgid == s->own_tgid)
-		ADD(s, "its own thread %s %u", p->comm, p->tid);
-	else if (p->tgid && p->tgid != p->tid)
-		ADD(s, "%s %u (thread %u)", p->comm, p->tgid, p->tid);
+		ADD(s, " (several)");
+	else if (p->tgid && p->tgid != p->tid && p->tgid != s->own_tgid)
+		ADD(s, " %u (thread %u)", p->tgid, p->tid);
 	else
-		ADD(s, "%s %u", p->comm, p->tid);
+		ADD(s, " %u", p->tid);
 }
 
 static void say_waiting(struct sentence *s)
