@@ -83,10 +83,10 @@ static int list_print(const struct section_list *list)
 	bool is_terminal = out_style_get(STDOUT_FILENO).is_terminal;
 	char text[SECTION_TEXT_MAX], why[64];
 	struct out o;
-	int r;
+	int r = 0;
 
 	out_init(&o, STDOUT_FILENO);
-	for (size_t i = 0; i < list->nr; i++) {
+	for (size_t i = 0; i < list->nr && r == 0; i++) {
 		const struct section *s = &list->item[i];
 
 		if (wanted.is_json)
@@ -96,8 +96,8 @@ static int list_print(const struct section_list *list)
 		else /* to be read again, so exactly */
 			out_add(&o, "%s", section_normal(s, text, sizeof(text)));
 		out_add(&o, "\n");
+		r = out_write(&o);
 	}
-	r = out_write(&o);
 	out_done(&o);
 	if (r == 0)
 		return CLI_OK;
