@@ -9,11 +9,7 @@
  * kernels with that function: doctor_work.bpf.c.
  */
 
-/* Newer headers declare this one; the kernel finds it in a map's value by its name, so ours must
- * bear it. */
-#define bpf_task_work bpf_task_work_of_headers
 #include "kernel.h"
-#undef bpf_task_work
 
 #include <bpf/bpf_tracing.h>
 
@@ -22,9 +18,6 @@ char LICENSE[] SEC("license") = "Dual MIT/GPL";
 #define KERNEL_EINVAL  22
 #define TIMER_DELAY_NS 1000000ull
 #define STACK_FRAMES   32
-
-/* Written by the loader before a program runs. */
-__u32 my_tid; /* its own thread, whose wake-ups stack_at_wake looks at */
 
 /* Results. Each is written by one program; the loader reads them when that program can no longer
  * run, or polls for the first write. */
@@ -42,6 +35,7 @@ __u32 kick_cpu;        /* kick programs */
 __u32 stacks;          /* stack_at_wake: stacks taken */
 __s32 stack_bytes;     /* stack_at_wake: what bpf_get_task_stack() said last */
 __u64 stack[STACK_FRAMES];
+__u64 my_task; /* remember_me: the loader's thread, as the kernel knows it */
 
 /* ---- timers ---- */
 
@@ -124,13 +118,25 @@ int hit_cookie(void *ctx)
 	return 0;
 }
 
+/* Not pt_regs of kernel.h, here and below: a field found by the kernel's types would bind the whole
+ * object to them. */
+struct probe_regs {
+	__u64 word[32];
+};
+
+#if defined(__TARGET_ARCH_arm64)
+#	define WORD_OF_SP 31
+#else
+#	define WORD_OF_SP 19
+#endif
+
 SEC("uprobe.s")
-int hit_sleepable(struct pt_regs *ctx)
+int hit_sleepable(struct probe_regs *regs)
 {
 	__u64 word = 0;
 
 	hits++;
-	if (bpf_copy_from_user(&word, sizeof(word), (const void *)ctx->sp))
+	if (bpf_copy_from_user(&word, sizeof(word), (const void *)regs->word[WORD_OF_SP]))
 		sleeper_errors++;
 	return 0;
 }
@@ -207,10 +213,17 @@ int kick_seen(void *ctx)
 
 /* ---- stacks ---- */
 
+SEC("syscall")
+int remember_me(void *ctx)
+{
+	my_task = bpf_get_current_task();
+	return 0;
+}
+
 SEC("tp_btf/sched_waking")
 int BPF_PROG(stack_at_wake, struct task_struct *task)
 {
-	if (task->pid != (int)my_tid)
+	if ((__u64)task != my_task)
 		return 0;
 	stack_bytes = (__s32)bpf_get_task_stack(task, stack, sizeof(stack), 0);
 	stacks++;

@@ -355,7 +355,8 @@ void probe_timer(struct doctor *d, struct doctor_row *row)
 	}
 	late_ns = fired_ns > object->bss->timer_due_ns ? fired_ns - object->bss->timer_due_ns : 0;
 	(void)tocsin_format_duration(late_ns, late, sizeof(late));
-	if (object->bss->timer_flags == (TIMER_ABSOLUTE | TIMER_PINNED)) {
+	if (object->bss->timer_flags == (TIMER_ABSOLUTE | TIMER_PINNED) &&
+	    object->bss->timer_fired_cpu == object->bss->timer_cpu) {
 		doctor_yes(row, "fired %s late, pinned to its CPU", late);
 		return;
 	}
@@ -429,7 +430,8 @@ void probe_task_lookup(struct doctor *d, struct doctor_row *row)
 
 void probe_stack_at_wake(struct doctor *d, struct doctor_row *row)
 {
-	static const struct doctor_part part = {.program = "stack_at_wake"};
+	static const struct doctor_part part = {.program = "stack_at_wake",
+						.second = "remember_me"};
 	TOCSIN_CLEANUP(doctor_bpf_destroyp) struct doctor_bpf *object = NULL;
 	TOCSIN_CLEANUP(doctor_link_destroyp) struct bpf_link *link = NULL;
 	const volatile __u32 *stacks;
@@ -440,7 +442,11 @@ void probe_stack_at_wake(struct doctor *d, struct doctor_row *row)
 		doctor_no(row, r, "loading a program for sched_waking");
 		return;
 	}
-	object->bss->my_tid = (__u32)gettid();
+	r = doctor_program_run(object->progs.remember_me);
+	if (r < 0) {
+		doctor_no(row, r, "running a program");
+		return;
+	}
 	stacks = &object->bss->stacks;
 	link = bpf_program__attach_trace(object->progs.stack_at_wake);
 	if (!link) {
