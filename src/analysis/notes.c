@@ -86,7 +86,7 @@ static void note_pg_lwlock(const __u64 *note, struct tocsin_text *t)
 	tocsin_text_add(t, " lock");
 }
 
-#define X(NAME, provider, begin, end, decoder) note_##decoder,
+#define X(NAME, provider, begin, end, decoder, first) note_##decoder,
 static void (*const decoders[])(const __u64 *note, struct tocsin_text *t) = {
 #include "../abi/notes.def"
 };

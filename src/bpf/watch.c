@@ -34,7 +34,8 @@ struct watch_kernel {
 /* The last complaint of libbpf, which has the kernel's own words; one load at a time. */
 static __thread char last_complaint[256];
 
-static int keep_complaint(enum libbpf_print_level level, const char *fmt, va_list args)
+static int __attribute__((format(printf, 2, 0)))
+keep_complaint(enum libbpf_print_level level, const char *fmt, va_list args)
 {
 	char line[256];
 

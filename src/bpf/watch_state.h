@@ -40,6 +40,9 @@ struct open_section {
 	__u32 n_short;
 };
 
+/* Polls without a new start, after which a thread is no longer polled: its next start kicks. */
+#define IDLE_POLLS 16
+
 /*
  * One registered thread. Writers: the thread itself in its probes and in the switch hooks of the
  * CPU that it leaves or enters; the timer of the CPU it runs on, as an interrupt on top of it; its

@@ -178,7 +178,7 @@ static void number_it(struct output *o, struct violation *v)
 		f = &o->fired[o->next_fired++ % FIRED_KEPT];
 		f->tid = ev->tid;
 		f->serial = ev->serial;
-		f->late_ns = ev->head.t_ns > ev->deadline_ns ? ev->head.t_ns - ev->deadline_ns : 0;
+		f->late_ns = ev->end_ns > ev->deadline_ns ? ev->end_ns - ev->deadline_ns : 0;
 		f->number = ++o->nr_fired;
 		v->fired_late_ns = f->late_ns;
 		v->number = f->number;

@@ -177,10 +177,12 @@ int ctl_ask(pid_t pid, const char *request, bool *ret_ok, char *answer, size_t l
 	struct sockaddr_un addr;
 	size_t have = 0, head;
 	ssize_t n = 1;
+	bool ok;
 	int r;
 
 	if (fd < 0)
 		return -errno;
+	answer[0] = 0;
 	if (!pid) {
 		r = find_watch(&pid, err);
 		if (r)
@@ -201,13 +203,14 @@ int ctl_ask(pid_t pid, const char *request, bool *ret_ok, char *answer, size_t l
 			have += (size_t)n;
 	}
 	answer[have] = 0;
-	if (!r && strncmp(answer, "ok\n", 3) && strncmp(answer, "error\n", 6))
+	ok = strncmp(answer, "ok\n", 3) == 0;
+	if (!r && !ok && strncmp(answer, "error\n", 6) != 0)
 		r = -EPROTO;
 	if (r)
 		return tocsin_err_fail(r, err, "no answer from the watch %d: %s", pid,
 				       strerror(-r));
-	*ret_ok = answer[0] == 'o';
-	head = *ret_ok ? 3 : 6;
+	*ret_ok = ok;
+	head = ok ? 3 : 6;
 	memmove(answer, answer + head, have - head + 1);
 	return 0;
 }

@@ -6,7 +6,7 @@
 #include "../abi/syscalls.h"
 #include "json_text.h"
 
-#define X(NAME, provider, begin, end, decoder) #decoder,
+#define X(NAME, provider, begin, end, decoder, first) #decoder,
 static const char *const note_names[] = {
 #include "../abi/notes.def"
 };

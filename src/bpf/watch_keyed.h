@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+#ifndef TOCSIN_BPF_WATCH_KEYED_H
+#define TOCSIN_BPF_WATCH_KEYED_H
+
+/* Probe arguments, and sections that pair by one of them instead of by thread. */
+
+#include "watch_process.h"
+#include "watch_section.h"
+#include "watch_state.h"
+
+static long kick_nothing(struct bpf_dynptr *sample, void *ctx)
+{
+	return 1;
+}
+
+/* Have the CPU's timer armed in time for a deadline that a probe has just set. */
+static __noinline int kick(void)
+{
+	long r = bpf_user_ringbuf_drain(&kicks, kick_nothing, NULL, BPF_RB_FORCE_WAKEUP);
+
+	__sync_fetch_and_add(&nr_kicks, 1);
+	if (r < 0)
+		lose(LOSS_KICK_FAILED);
+	return 0;
+}
+
+INLINE int arg_read(void *ctx, const struct watch_arg *a, __u64 *value)
+{
+	__u64 v = 0, base = 0, index = 0;
+
+	switch (a->kind) {
+	case ARG_CONST: v = (__u64)a->value; break;
+	case ARG_REG:
+		if (bpf_probe_read_kernel(&v, sizeof(v), ctx + (a->reg & 0xff)))
+			return -1;
+		break;
+	case ARG_MEM:
+	case ARG_STRING:
+		if (bpf_probe_read_kernel(&base, sizeof(base), ctx + (a->reg & 0xff)))
+			return -1;
+		if (a->kind == ARG_STRING) {
+			v = base;
+			break;
+		}
+		if (a->scale &&
+		    bpf_probe_read_kernel(&index, sizeof(index), ctx + (a->index & 0xff)))
+			return -1;
+		if (bpf_probe_read_user(&v, sizeof(v),
+					(void *)(base + index * a->scale + (__u64)a->value)))
+			return -1;
+		break;
+	case ARG_RECORD:
+		if (bpf_probe_read_kernel(&v, sizeof(v), ctx + ((__u64)a->value & 0x3ff)))
+			return -1;
+		break;
+	default: return -1;
+	}
+	if (a->size < 8) {
+		__u32 shift = 64 - 8 * (a->size & 7);
+
+		v <<= shift & 63;
+		if (a->is_signed)
+			v = (__u64)((__s64)v >> (shift & 63));
+		else
+			v >>= shift & 63;
+	}
+	*value = v;
+	return 0;
+}
+
+static __noinline int keyed_start(void *ctx, struct thread *t, const struct watch_probe *p,
+				  __u64 now)
+{
+	__u32 cpu = bpf_get_smp_processor_id(), at;
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct cpu_state *c = bpf_map_lookup_elem(&cpus, &cpu);
+	struct keyed_id id = {};
+	struct keyed k = {};
+	struct deadline *d;
+	long r;
+
+	if (!t || !p || !c)
+		return 0;
+	if (arg_read(ctx, &p->key, &id.key)) {
+		lose(LOSS_KEY_UNREAD);
+		return 0;
+	}
+	id.section = p->section;
+	id.tgid = t->tgid;
+	k.ctl = CTL_MAKE(t->serial++, p->section);
+	k.start = now;
+	k.deadline = now + p->budget_ns;
+	k.tid = t->tid;
+	for (int i = 0; i < NR_OFF; i++)
+		k.off[i] = t->off[i];
+	comm_of(k.comm, task);
+	r = bpf_map_update_elem(&keyed_open, &id, &k, BPF_NOEXIST);
+	if (r == -17 /* EEXIST */) {
+		lose(LOSS_KEY_REUSED);
+		r = bpf_map_update_elem(&keyed_open, &id, &k, BPF_ANY);
+	}
+	if (r) {
+		lose(LOSS_KEYED_FULL);
+		return 0;
+	}
+	if (c->staged_head - c->staged_tail >= STAGED - 8) {
+		lose(LOSS_DEADLINES_FULL);
+		kick();
+		return 0;
+	}
+	at = __sync_fetch_and_add(&c->staged_head, 1);
+	d = &c->staged[at % STAGED];
+	d->key = id.key;
+	d->id = id.tgid;
+	d->section = id.section;
+	barrier_compiler();
+	d->when = k.deadline;
+	if (c->armed_at <= now || c->armed_at > k.deadline ||
+	    c->staged_head - c->staged_tail > STAGED / 2)
+		kick();
+	return 0;
+}
+
+static __noinline int keyed_stop(void *ctx, struct thread *t, const struct watch_probe *p,
+				 __u64 now)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct keyed_id id = {};
+	struct ending e = {};
+	struct watch_stats *st;
+	struct keyed *k;
+	__u64 ctl, elapsed;
+
+	if (!p)
+		return 0;
+	if (arg_read(ctx, &p->key, &id.key)) {
+		lose(LOSS_KEY_UNREAD);
+		return 0;
+	}
+	id.section = p->section;
+	id.tgid = (__u32)task->tgid;
+	k = bpf_map_lookup_elem(&keyed_open, &id);
+	ctl = k ? __sync_lock_test_and_set(&k->ctl, 0) : 0;
+	if (!k || !(ctl & CTL_OPEN)) {
+		lose(LOSS_STOP_UNMATCHED);
+		return 0;
+	}
+	elapsed = now - k->start;
+	st = stats_of(p->section);
+	stats_count(st, elapsed);
+	if (elapsed > p->budget_ns) {
+		if (st)
+			__sync_fetch_and_add(&st->over, 1);
+		keyed_fill(&e, k, &id, ctl, now);
+		e.type = EV_CLOSED;
+		e.stop_tid = (__u32)task->pid;
+		if (t && t->tid == k->tid) {
+			off_since(t, k->off, now, e.off);
+			e.state = TS_RUNNING;
+			if (t->gap >= k->start)
+				e.flags |= SECTION_NO_SPLIT | SECTION_GAP;
+		} else {
+			e.flags |= SECTION_NO_SPLIT | SECTION_MOVED;
+		}
+		section_report(&e, NULL);
+	}
+	bpf_map_delete_elem(&keyed_open,
+			    &id); /* only this stop deletes it: it took the control word */
+	return 0;
+}
+
+#endif

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+#ifndef TOCSIN_BPF_WATCH_PROCESS_H
+#define TOCSIN_BPF_WATCH_PROCESS_H
+
+/* Who is watched: processes that come and go, and the threads that are registered. */
+
+#include "watch_section.h"
+#include "watch_state.h"
+
+static __noinline int process_report(__u32 what, __u32 tgid, __u32 parent, struct task_struct *task)
+{
+	struct watch_event_process *ev = bpf_ringbuf_reserve(&events, sizeof(*ev), 0);
+
+	if (!ev || !task) {
+		lose(LOSS_EVENT_RING_FULL);
+		if (ev)
+			bpf_ringbuf_discard(ev, 0);
+		return 0;
+	}
+	ev->head.type = EV_PROCESS;
+	ev->head.cpu = bpf_get_smp_processor_id();
+	ev->head.t_ns = bpf_ktime_get_ns();
+	ev->what = what;
+	ev->tgid = tgid;
+	ev->parent = parent;
+	ev->pad = 0;
+	comm_of(ev->comm, task);
+	bpf_ringbuf_submit(ev, 0);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
+{
+	__u32 from = (__u32)parent->tgid, to = (__u32)child->tgid, one = 1;
+
+	if (!follow || from == to || !bpf_map_lookup_elem(&processes, &from))
+		return 0;
+	if (bpf_map_update_elem(&processes, &to, &one, BPF_ANY)) {
+		lose(LOSS_THREADS_FULL);
+		return 0;
+	}
+	return process_report(PROCESS_FORKED, to, from, child);
+}
+
+/* Every open section of the current thread is given up. */
+static __noinline int sections_abandon(struct thread *t, __u64 now, __u32 flag)
+{
+	if (!t)
+		return 0;
+	for (__u32 i = 0; i < WATCH_OPEN; i++) {
+		struct open_section *o = &t->open[i];
+		struct watch_stats *st;
+		__u64 ctl;
+
+		if (i >= t->top)
+			break;
+		ctl = __sync_lock_test_and_set(&o->ctl, 0);
+		if (!(ctl & CTL_OPEN))
+			continue;
+		st = stats_of(CTL_SECTION(ctl));
+		if (st)
+			__sync_fetch_and_add(&st->abandoned, 1);
+		if (((ctl & CTL_FIRED) || now >= o->deadline) && !dropped[CTL_SECTION(ctl)])
+			section_end_over(t, o, ctl, now, flag);
+	}
+	t->top = 0;
+	t->next_deadline = 0;
+	spells_drop(t);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(on_exit, struct task_struct *task)
+{
+	struct thread *t = thread_of(task);
+	__u32 tgid = (__u32)task->tgid;
+
+	if (t) {
+		sections_abandon(t, bpf_ktime_get_ns(), SECTION_ABANDON_EXIT);
+		bpf_task_storage_delete(&threads, task); /* cannot fail: it was just found, and only
+							    its own task deletes it */
+		__sync_fetch_and_add(&nr_threads, -1);
+	}
+	if (!BPF_CORE_READ(task, signal, live.counter) && bpf_map_lookup_elem(&processes, &tgid)) {
+		bpf_map_delete_elem(&processes, &tgid);
+		process_report(PROCESS_EXITED, tgid, 0, task);
+	}
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(on_exec, struct task_struct *task)
+{
+	struct thread *t = thread_of(task);
+	__u32 tgid = (__u32)task->tgid;
+
+	if (t)
+		sections_abandon(t, bpf_ktime_get_ns(), SECTION_ABANDON_EXEC);
+	if (bpf_map_lookup_elem(&processes, &tgid))
+		process_report(PROCESS_EXECED, tgid, 0, task);
+	return 0;
+}
+
+static __noinline int in_cgroup(struct task_struct *task)
+{
+	struct cgroup_subsys_state *css;
+	struct css_set *set;
+
+	if (!task)
+		return 0;
+	set = task->cgroups;
+	if (cgroup_subsys == ~0u)
+		css = (struct cgroup_subsys_state *)&BPF_CORE_READ(set, dfl_cgrp)->self;
+	else
+		css = BPF_CORE_READ(set, subsys[cgroup_subsys & 15]);
+	for (int i = 0; i < 32 && css; i++) {
+		struct cgroup *cg = BPF_CORE_READ(css, cgroup);
+
+		if (BPF_CORE_READ(cg, kn, id) == cgroup_id)
+			return 1;
+		css = BPF_CORE_READ(css, parent);
+	}
+	return 0;
+}
+
+struct comm_match {
+	char comm[WATCH_COMM_LEN];
+	__u32 found;
+};
+
+static long comm_compare(__u32 i, struct comm_match *m)
+{
+	struct wanted_comm *w = bpf_map_lookup_elem(&wanted_comms, &i);
+	__u64 *a, *b;
+
+	if (!w)
+		return 1;
+	a = (__u64 *)w->comm;
+	b = (__u64 *)m->comm;
+	if (a[0] == b[0] && a[1] == b[1]) {
+		m->found = 1;
+		return 1;
+	}
+	return 0;
+}
+
+/* Is the current process one of those to watch? A process found by name is remembered. */
+static __noinline int is_wanted(struct task_struct *task)
+{
+	__u32 tgid, one = 1;
+
+	if (!task)
+		return 0;
+	tgid = (__u32)task->tgid;
+	if (tgid == own_tgid)
+		return 0;
+	if (watch_all || bpf_map_lookup_elem(&processes, &tgid))
+		return 1;
+	if (cgroup_id && in_cgroup(task))
+		return 1;
+	if (nr_wanted_comms) {
+		struct comm_match m = {};
+
+		comm_of(m.comm, task->group_leader);
+		bpf_loop(nr_wanted_comms, comm_compare, &m, 0);
+		if (m.found) {
+			bpf_map_update_elem(&processes, &tgid, &one,
+					    BPF_ANY); /* full: compared again next time */
+			return 1;
+		}
+	}
+	return 0;
+}
+
+/* The current thread's state, made when it is to be watched; NULL when not, or when there is no
+ * room. */
+static __noinline struct thread *thread_register(struct task_struct *task)
+{
+	struct thread *t;
+	__u64 now;
+
+	if (!task || !is_wanted(task))
+		return NULL;
+	if (nr_threads >= max_threads) {
+		lose(LOSS_THREADS_FULL);
+		return NULL;
+	}
+	t = bpf_task_storage_get(&threads, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!t) {
+		lose(LOSS_THREAD_NOMEM);
+		return NULL;
+	}
+	now = bpf_ktime_get_ns();
+	t->tid = (__u32)task->pid;
+	t->tgid = (__u32)task->tgid;
+	t->state = TS_RUNNING;
+	t->since = now;
+	t->serial = now & ((1ull << 47) - 1);
+	__sync_fetch_and_add(&nr_threads, 1);
+	return t;
+}
+
+#endif

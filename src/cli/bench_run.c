@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: MIT
+/* The tables of the benches, and the rounds that fill them. */
+#include "bench_run.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static const struct {
+	const char *name;
+	unsigned rounds;
+} benches[] = {
+#define X(name_, rounds_, text_) {#name_, rounds_},
+#include "bench_list.def"
+#undef X
+};
+
+int bench_init(struct bench_run *run, enum bench_id id)
+{
+	cpu_set_t set;
+
+	if (sched_getaffinity(0, sizeof(set), &set))
+		return -errno;
+	*run = (struct bench_run){.id = id, .cpu = -1, .other_cpu = -1};
+	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+		if (!CPU_ISSET(cpu, &set))
+			continue;
+		if (run->other_cpu < 0 && run->cpu >= 0)
+			run->other_cpu = run->cpu; /* the first one */
+		run->cpu = cpu;                    /* the last one: the first has most interrupts */
+	}
+	return 0;
+}
+
+void bench_add(struct bench_run *run, enum bench_value value, double sample)
+{
+	struct bench_series *s = &run->series[value];
+
+	if (s->nr < BENCH_ROUNDS_MAX)
+		s->sample[s->nr++] = sample;
+}
+
+void bench_note(struct bench_run *run, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (run->nr_notes == BENCH_NOTES_MAX)
+		return;
+	va_start(ap, fmt);
+	(void)vsnprintf(run->note[run->nr_notes++], BENCH_NOTE_LEN, fmt, ap);
+	va_end(ap);
+}
+
+const char *bench_name(enum bench_id id)
+{
+	return benches[id].name;
+}
+
+unsigned bench_rounds(enum bench_id id)
+{
+	return benches[id].rounds;
+}
