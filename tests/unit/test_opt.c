@@ -344,7 +344,7 @@ static void help_is_narrow_and_whole(void **state)
 	assert_non_null(strstr(buf, "\nWatch sections.\n"));
 	assert_non_null(strstr(buf, "\nTargets:\n  -a, --all                  every process\n"));
 	assert_non_null(strstr(buf, "\nOutput:\n      --force                go on\n"));
-	assert_non_null(strstr(buf, "be there yet (default none)\n"));
+	assert_non_null(strstr(buf, "there yet (default\n                             none)\n"));
 	assert_non_null(strstr(
 		buf,
 		"      --follow-any-number-of-children NUMBER\n                             any\n"));
