@@ -243,15 +243,76 @@ int bind_func_entry(struct elf_file *f, const struct elf_func *func, bool force,
  * what is read in order. */
 static int is_boundary(struct flow *fl, uint64_t vaddr, struct tocsin_err *err)
 {
+	const struct flow_part *p = flow_part_at(fl, vaddr);
 	uint8_t mark;
 	int r = flow_walk(fl, err);
 
 	if (r < 0)
 		return r;
-	mark = fl->part[0].mark[vaddr - fl->part[0].vaddr];
+	if (!p)
+		return 0;
+	mark = p->mark[vaddr - p->vaddr];
 	if (mark & MARK_START)
 		return 1;
 	return (mark & MARK_LINEAR) && !(mark & MARK_BODY);
+}
+
+/* The function to which a moved part belongs. Return: whether it is known; two files may have a
+ * local one. */
+static bool whole_function(const struct elf_file *f, const struct elf_func *part,
+			   struct elf_func *ret)
+{
+	const char *cold = strstr(part->name, ".cold");
+	const struct elf_sym *whole = NULL;
+	size_t len = cold ? (size_t)(cold - part->name) : 0;
+
+	*ret = *part;
+	if (!cold)
+		return true;
+	for (size_t i = 0; i < f->nr_syms; i++) {
+		const struct elf_sym *s = &f->sym[i];
+
+		if (strncmp(s->name, part->name, len) != 0 || s->name[len])
+			continue;
+		if (whole && whole->vaddr != s->vaddr)
+			return false;
+		whole = s;
+	}
+	if (!whole)
+		return false;
+	ret->name[len] = '\0';
+	ret->vaddr = whole->vaddr;
+	ret->size = whole->size;
+	return elf_vaddr_to_offset(f, ret->vaddr, PF_X, &ret->offset) == 0;
+}
+
+/* The code around a place, with all of its frame's. Return: 0, or -ENOENT no function is known
+ * there, or as flow_new(). */
+static int flow_around(struct elf_file *f, uint64_t vaddr, struct flow **ret,
+		       struct tocsin_err *err)
+{
+	TOCSIN_CLEANUP(flow_freep) struct flow *fl = NULL;
+	struct elf_func func, whole;
+	int r = elf_func_at(f, vaddr, &func, err);
+
+	if (r < 0)
+		return r;
+	if (whole_function(f, &func, &whole)) {
+		r = flow_new(f, &whole, &fl, err);
+		if (r < 0)
+			return r;
+		if (!flow_part_at(fl, vaddr))
+			fl = flow_free(fl);
+	}
+	if (!fl) {
+		/* On its own a part counts as one without symbols. */
+		func.name[0] = '\0';
+		r = flow_new(f, &func, &fl, err);
+		if (r < 0)
+			return r;
+	}
+	*ret = tocsin_take_ptr(&fl);
+	return 0;
 }
 
 /* A place that is where it is: a USDT site or an offset. */
@@ -263,22 +324,18 @@ static int check_place(struct elf_file *f, uint64_t vaddr, bool wants_nop, bool 
 	uint8_t code[INSN_BYTES_MAX];
 	size_t len = room < sizeof(code) ? (size_t)room : sizeof(code);
 	struct insn_fate fate;
-	struct elf_func func;
 	const cs_insn *in;
 	char text[320];
-	int r = elf_func_at(f, vaddr, &func, err);
+	int r = flow_around(f, vaddr, &fl, err);
 
 	if (r < 0 && r != -ENOENT)
 		return r;
-	if (r == 0) {
-		r = flow_new(f, &func, &fl, err);
-		r = r < 0 ? r : is_boundary(fl, vaddr, err);
-		if (r < 0)
-			return r;
+	if (fl) {
+		r = is_boundary(fl, vaddr, err);
 		if (r == 0)
 			r = bind_refuse(force, err,
 					"0x%lx is in the middle of an instruction of '%.100s'",
-					vaddr, func.name);
+					vaddr, fl->func.name);
 		if (r < 0)
 			return r;
 	} else if (!f->decoder) {

@@ -171,7 +171,8 @@ static bool is_tail_jump(struct walk *w, const cs_insn *in, uint64_t target,
 		return false;
 	}
 	if (!adopt(w, target) && !w->failure)
-		give_up(w, "it jumps from 0x%lx to 0x%lx, which no symbol or unwinding table explains",
+		give_up(w,
+			"it jumps from 0x%lx to 0x%lx, which no symbol or unwinding table explains",
 			in->address, target);
 	return false;
 }
@@ -330,8 +331,8 @@ static bool walk_insn(struct walk *w, const cs_insn *in, struct flow_facts *s)
 }
 
 /*
- * Marks the bytes of an instruction. Return: false when they are those of two overlapping ones; only
- * a lock prefix may be jumped over, as glibc does while there is one thread.
+ * Marks the bytes of an instruction. Return: false when they are those of two overlapping ones;
+ * only a lock prefix may be jumped over, as glibc does while there is one thread.
  */
 static bool claim(struct flow_part *p, uint64_t off, unsigned size)
 {

@@ -110,7 +110,8 @@ begin zone_moved
 	mov %edi, -4(%rsp)
 	test %edi, %edi
 	je zone_moved.cold
-1:	mov -4(%rsp), %eax
+zone_moved_back:
+	mov -4(%rsp), %eax
 	ret
 end zone_moved
 
@@ -505,8 +506,7 @@ zone_moved.cold:
 	.globl zone_moved_site
 zone_moved_site:
 	NOP5
-	mov -4(%rsp), %eax
-	ret
+	jmp zone_moved_back
 end zone_moved.cold
 
 /* A label without type or size, its end known from the unwinding table only. */
