@@ -110,13 +110,13 @@ static int rseq_child(void *arg)
 
 	if (syscall(SYS_rseq, &t->area, RSEQ_ORIGINAL, 0, RSEQ_SIGNATURE) < 0) {
 		t->r = -errno;
-		_exit(0);
+		return 0;
 	}
 	t->cpu_id = area->cpu_id; /* filled on the way back from the system call */
 	t->mm_cid = area->mm_cid;
 	(void)syscall(SYS_rseq, &t->area, RSEQ_ORIGINAL, RSEQ_UNREGISTER,
 		      RSEQ_SIGNATURE); /* exiting anyway */
-	_exit(0);
+	return 0;
 }
 
 static void rseq_register(struct rseq_try *ret_try)
