@@ -147,6 +147,28 @@ static size_t without_return_type(const char *text, size_t len)
 	return begin;
 }
 
+/* Length of a name without the arguments of the template at its end. */
+static size_t without_template(const char *text, size_t len)
+{
+	size_t at = len;
+	int depth = 0;
+
+	if (!len || text[len - 1] != '>')
+		return len;
+	while (at > 0) {
+		at--;
+		if (text[at] == '>')
+			depth++;
+		else if (text[at] == '<' && --depth == 0)
+			break;
+	}
+	/* operator<, operator->, operator>> end so too. */
+	return at > 0 && is_word(text[at - 1]) &&
+			       !(at >= 8 && strncmp(text + at - 8, "operator", 8) == 0)
+		       ? at
+		       : len;
+}
+
 /* The identifier that any symbol with this name must contain; an empty one is contained in all. */
 static void required_word(const char *wanted, char *buf, size_t len)
 {
@@ -178,6 +200,7 @@ bool demangle_matches(const char *mangled, const char *wanted)
 	name = without_arguments(text, len);
 	begin = without_return_type(text, name);
 	return same_text(text, len, wanted) || same_text(text, name, wanted) ||
+	       same_text(text + begin, without_template(text + begin, name - begin), wanted) ||
 	       same_text(text + begin, name - begin, wanted) ||
 	       same_text(text + begin, len - begin, wanted);
 }

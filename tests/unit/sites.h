@@ -15,12 +15,14 @@
 
 #include <cmocka.h>
 
+#include "base/cleanup.h"
 #include "elf/bind.h"
 #include "elf/elf_internal.h"
 
 #define SITES_KERNEL (6u << 16 | 18) /* whose rules the expectations are of */
 
-/* Path of a target. A build that could not make it (no C++, no sys/sdt.h) skips the test, with the reason. */
+/* Path of a target. A build that could not make it (no C++, no sys/sdt.h) skips the test, with the
+ * reason. */
 static inline const char *site_path(const char *name)
 {
 	static char path[4096];
@@ -38,7 +40,7 @@ static inline const char *site_path(const char *name)
 
 static inline struct elf_file *site_open_path(const char *path)
 {
-	struct tocsin_err err = { 0 };
+	struct tocsin_err err = {0};
 	struct elf_file *f = NULL;
 	char text[2048];
 
@@ -55,7 +57,7 @@ static inline struct elf_file *site_open(const char *name)
 
 static inline struct elf_func site_func(struct elf_file *f, const char *symbol)
 {
-	struct tocsin_err err = { 0 };
+	struct tocsin_err err = {0};
 	struct elf_func func;
 	char text[2048];
 

@@ -17,12 +17,29 @@ struct order {
 	KEPT bool operator==(const order &other) const;
 };
 
-order::order(int n) : items(n) {}
-order::~order() { items = 0; }
-int order::total() const { return items * 2; }
-int order::total(int rebate) const { return items * 2 - rebate; }
-int order::operator()(int n) const { return items + n; }
-bool order::operator==(const order &other) const { return items == other.items; }
+order::order(int n) : items(n)
+{
+}
+order::~order()
+{
+	items = 0;
+}
+int order::total() const
+{
+	return items * 2;
+}
+int order::total(int rebate) const
+{
+	return items * 2 - rebate;
+}
+int order::operator()(int n) const
+{
+	return items + n;
+}
+bool order::operator==(const order &other) const
+{
+	return items == other.items;
+}
 
 KEPT int ship(const std::string &to, unsigned long weight)
 {
@@ -31,7 +48,10 @@ KEPT int ship(const std::string &to, unsigned long weight)
 	return static_cast<int>(to.size());
 }
 
-template <typename T> KEPT T doubled(T value) { return value + value; }
+template <typename T> KEPT T doubled(T value)
+{
+	return value + value;
+}
 template int doubled<int>(int);
 template long doubled<long>(long);
 
@@ -47,14 +67,21 @@ KEPT int deliver(const std::string &to, unsigned long weight)
 
 namespace
 {
-KEPT int hidden(int n) { return n + 1; }
+KEPT int hidden(int n)
+{
+	return n + 1;
+}
 } // namespace
 
-KEPT int plain_function(int n) { return hidden(n); }
+KEPT int plain_function(int n)
+{
+	return hidden(n);
+}
 
 int main(int argc, char **)
 {
 	shop::order o(argc);
 
-	return shop::deliver("x", static_cast<unsigned long>(o.total())) + o.total(1) + o(2) + plain_function(argc);
+	return shop::deliver("x", static_cast<unsigned long>(o.total())) + o.total(1) + o(2) +
+	       plain_function(argc);
 }

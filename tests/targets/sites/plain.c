@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* An ordinary C program: leaf functions, tail calls, a switch; the compiler's own choice of instructions. */
+/* An ordinary C program: leaf functions, tail calls, a switch; the compiler's own choice of
+ * instructions. */
 #include <stdint.h>
 #include <stdio.h>
 
@@ -13,7 +14,8 @@ KEPT uint64_t leaf(uint64_t x, uint64_t y)
 
 	for (unsigned i = 0; i < 8; i++)
 		kept[i] = x * i + y;
-	__asm__ volatile(".globl leaf_site\nleaf_site: .byte 0x0f, 0x1f, 0x44, 0x00, 0x00" ::: "memory");
+	__asm__ volatile(".globl leaf_site\nleaf_site: .byte 0x0f, 0x1f, 0x44, 0x00, 0x00" ::
+				 : "memory");
 	for (unsigned i = 0; i < 8; i++)
 		sum = sum * 31 + kept[i];
 	return sum;
