@@ -56,9 +56,9 @@ struct ctf_field {
 
 struct ctf_event_class {
 	const char *name;
-	uint32_t id; /* unique in its stream class */
 	const struct ctf_field *field;
 	unsigned nr_fields;
+	uint32_t id; /* unique in its stream class */
 };
 
 struct ctf_stream_class {

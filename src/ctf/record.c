@@ -122,9 +122,10 @@ static void put_field(struct cursor *c, const struct ctf_field *field, const voi
 }
 
 int ctf_record_write(const struct ctf_event_class *class, const void *values, uint64_t t_ns,
-		     bool extended, uint8_t *buf, size_t size, size_t *ret_content_bytes)
+		     bool extended, struct ctf_room room, size_t *ret_content_bytes)
 {
-	struct cursor c = {.buf = buf, .size = size < CTF_RECORD_MAX ? size : CTF_RECORD_MAX};
+	struct cursor c = {.buf = room.buf,
+			   .size = room.size < CTF_RECORD_MAX ? room.size : CTF_RECORD_MAX};
 	size_t content;
 	uint16_t short_id, words = 0;
 
@@ -147,7 +148,7 @@ int ctf_record_write(const struct ctf_event_class *class, const void *values, ui
 	if (c.full)
 		return -E2BIG;
 	words = (uint16_t)(c.len / CTF_RECORD_ALIGN);
-	memcpy(buf + sizeof(short_id), &words, sizeof(words));
+	memcpy(room.buf + sizeof(short_id), &words, sizeof(words));
 	*ret_content_bytes = content;
 	return 0;
 }

@@ -231,10 +231,10 @@ int ctf_stream_append(struct ctf_stream *s, const struct ctf_event_class *event,
 		uint64_t clock_ns = s->nr_buffered ? s->last_ns : packet_begin_ns(s, t_ns);
 		size_t start =
 			(s->len_bytes + CTF_RECORD_ALIGN - 1) & ~(size_t)(CTF_RECORD_ALIGN - 1);
+		struct ctf_room room = {s->buf + start, sizeof(s->buf) - start};
 		size_t len;
 
-		r = ctf_record_write(event, values, t_ns, clock_ns >> 32 != t_ns >> 32,
-				     s->buf + start, sizeof(s->buf) - start, &len);
+		r = ctf_record_write(event, values, t_ns, clock_ns >> 32 != t_ns >> 32, room, &len);
 		if (r == 0) {
 			if (!s->nr_buffered)
 				s->begin_ns = t_ns;

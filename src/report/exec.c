@@ -37,8 +37,6 @@
 #define POLL_NS    5000000  /* between two looks at the commands while closing */
 #define ENV_PREFIX "TOCSIN_"
 
-extern char **environ;
-
 struct exec_sink {
 	char *command; /* owned */
 	struct exec_limits limits;

@@ -34,7 +34,7 @@ const char *const cause_names[CAUSE_NR] = {
 };
 #undef X
 
-#define X(NAME, name, sentence) [CAUSE_##NAME] = sentence,
+#define X(NAME, name, sentence) [CAUSE_##NAME] = (sentence),
 const char *const cause_sentences[CAUSE_NR] = {
 #include "../analysis/causes.def"
 };

@@ -10,9 +10,7 @@
  * text. */
 static void put_name(struct out *o, const char *name)
 {
-	char last = o->len ? o->buf[o->len - 1] : '{';
-
-	if (last != '{' && last != '[')
+	if (o->len && o->buf[o->len - 1] != '{' && o->buf[o->len - 1] != '[')
 		out_add_bytes(o, ",", 1);
 	if (name)
 		out_add(o, "\"%s\":", name);

@@ -62,19 +62,20 @@ void out_add_bytes(struct out *o, const char *bytes, size_t len)
 
 void out_add(struct out *o, const char *fmt, ...)
 {
-	va_list ap, again;
+	va_list ap;
 	int len;
 
 	va_start(ap, fmt);
-	va_copy(again, ap);
 	len = vsnprintf(NULL, 0, fmt, ap);
 	va_end(ap);
-	if (len >= 0 && out_reserve(o, (size_t)len + 1)) {
-		(void)vsnprintf(o->buf + o->len, (size_t)len + 1, fmt,
-				again); /* as long as before */
-		o->len += (size_t)len;
-	}
-	va_end(again);
+	if (len < 0)
+		o->failed = -EOVERFLOW;
+	if (len < 0 || !out_reserve(o, (size_t)len + 1))
+		return;
+	va_start(ap, fmt);
+	(void)vsnprintf(o->buf + o->len, (size_t)len + 1, fmt, ap); /* as long as before */
+	va_end(ap);
+	o->len += (size_t)len;
 }
 
 void out_add_clean(struct out *o, const char *text)

@@ -14,7 +14,7 @@ struct out {
 	char *buf; /* owned */
 	size_t len;
 	size_t capacity;
-	int failed; /* -ENOMEM: the text is not whole, out_write() says so */
+	int failed; /* -errno: the text is not whole, out_write() says so */
 };
 
 /** out_init() - an empty text for @fd, which stays the caller's. */

@@ -69,9 +69,11 @@ static int rows_remember(struct top *t, const struct watch_summary *summary)
 	rows_free(t);
 	t->row = row;
 	for (unsigned i = 0; i < summary->nr_sections; i++) {
-		row[i].name = strdup(summary->section[i].name);
-		if (!row[i].name)
+		char *name = strdup(summary->section[i].name);
+
+		if (!name)
 			return -ENOMEM;
+		row[i].name = name;
 		row[i].closed = summary->section[i].closed;
 		t->nr_rows++;
 	}

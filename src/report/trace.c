@@ -44,7 +44,7 @@ static const struct ctf_labels labels_processes = {process_names, PROCESS_EXITED
 #undef ENUM
 #undef END
 
-#define EVENT(name, id) {#name, id, fields_##name, sizeof(fields_##name) / sizeof(fields_##name[0])},
+#define EVENT(name, id) {#name, fields_##name, sizeof(fields_##name) / sizeof(fields_##name[0]), id},
 #define FIELD(event, KIND, name)
 #define ENUM(event, name, labels)
 #define END(event)

@@ -39,15 +39,13 @@ void word_budget(struct out *o, uint64_t ns)
 
 void word_percent_aligned(struct out *o, uint64_t permyriad, int width)
 {
+	unsigned long long percent = (permyriad + 50) / 100, tenths = (permyriad + 5) / 10;
 	char buf[32];
 
 	if (permyriad >= 995 || !permyriad)
-		(void)snprintf(buf, sizeof(buf), "%llu %%",
-			       (unsigned long long)((permyriad + 50) / 100));
+		(void)snprintf(buf, sizeof(buf), "%llu %%", percent);
 	else if (permyriad >= 100)
-		(void)snprintf(buf, sizeof(buf), "%llu.%llu %%",
-			       (unsigned long long)((permyriad + 5) / 100),
-			       (unsigned long long)((permyriad + 5) % 100 / 10));
+		(void)snprintf(buf, sizeof(buf), "%llu.%llu %%", tenths / 10, tenths % 10);
 	else
 		(void)snprintf(buf, sizeof(buf), "0.%02llu %%", (unsigned long long)permyriad);
 	out_add(o, "%*s", width, buf);

@@ -49,9 +49,12 @@ static const struct ctf_field sample_text_fields[] = {SAMPLE_FIELD(text, STR, st
 enum { SAMPLE_ALL, SAMPLE_TEXT, SAMPLE_FAR };
 
 static const struct ctf_event_class sample_events[] = {
-	{"all", 7, sample_all_fields, sizeof(sample_all_fields) / sizeof(sample_all_fields[0])},
-	{"string", 65534, sample_text_fields, 1},
-	{"far id", 65535, sample_text_fields, 1},
+	{.name = "all",
+	 .id = 7,
+	 .field = sample_all_fields,
+	 .nr_fields = sizeof(sample_all_fields) / sizeof(sample_all_fields[0])},
+	{.name = "string", .id = 65534, .field = sample_text_fields, .nr_fields = 1},
+	{.name = "far id", .id = 65535, .field = sample_text_fields, .nr_fields = 1},
 };
 
 static const struct ctf_stream_class sample_streams[] = {

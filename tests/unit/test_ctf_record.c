@@ -22,8 +22,8 @@ static size_t write_text(unsigned event, const char *text, uint64_t t_ns, bool e
 	size_t len = 0;
 
 	memset(buf, 0xee, sizeof(buf));
-	assert_int_equal(ctf_record_write(&sample_events[event], &values, t_ns, extended, buf,
-					  sizeof(buf), &len),
+	assert_int_equal(ctf_record_write(&sample_events[event], &values, t_ns, extended,
+					  (struct ctf_room){buf, sizeof(buf)}, &len),
 			 0);
 	return len;
 }
@@ -86,16 +86,16 @@ static void test_every_kind(void **state)
 	size_t len;
 
 	(void)state;
-	assert_int_equal(ctf_record_write(&sample_events[SAMPLE_ALL], &values, 5, false, buf,
-					  sizeof(buf), &len),
+	assert_int_equal(ctf_record_write(&sample_events[SAMPLE_ALL], &values, 5, false,
+					  (struct ctf_room){buf, sizeof(buf)}, &len),
 			 0);
 	assert_int_equal(len, sizeof(expected));
 	assert_int_equal(buf[2], sizeof(expected) / 8);
 	buf[2] = 13;
 	assert_memory_equal(buf, expected, sizeof(expected));
 	/* Empty sequences still are aligned as their elements are. */
-	assert_int_equal(ctf_record_write(&sample_events[SAMPLE_ALL], &empty, 5, false, buf,
-					  sizeof(buf), &len),
+	assert_int_equal(ctf_record_write(&sample_events[SAMPLE_ALL], &empty, 5, false,
+					  (struct ctf_room){buf, sizeof(buf)}, &len),
 			 0);
 	assert_int_equal(len, 8 + 40 + 8 + 8);
 	assert_int_equal(buf[2], 8);
@@ -143,20 +143,21 @@ static void test_limits(void **state)
 	assert_int_equal(buf[CTF_RECORD_MAX], 0xee);
 	text[CTF_RECORD_MAX - 9] = 'x';
 	text[CTF_RECORD_MAX - 8] = '\0';
-	assert_int_equal(ctf_record_write(&sample_events[SAMPLE_TEXT], &values, 0, false, buf,
-					  sizeof(buf), &len),
+	assert_int_equal(ctf_record_write(&sample_events[SAMPLE_TEXT], &values, 0, false,
+					  (struct ctf_room){buf, sizeof(buf)}, &len),
 			 -E2BIG);
 	assert_int_equal(len, 0);
 	text[5] = '\0';
 	for (size_t size = 0; size < 16; size++) {
 		memset(buf, 0xee, sizeof(buf));
 		assert_int_equal(ctf_record_write(&sample_events[SAMPLE_TEXT], &values, 0, false,
-						  buf, size, &len),
+						  (struct ctf_room){buf, size}, &len),
 				 -E2BIG);
 		assert_int_equal(buf[size], 0xee);
 	}
-	assert_int_equal(
-		ctf_record_write(&sample_events[SAMPLE_TEXT], &values, 0, false, buf, 16, &len), 0);
+	assert_int_equal(ctf_record_write(&sample_events[SAMPLE_TEXT], &values, 0, false,
+					  (struct ctf_room){buf, 16}, &len),
+			 0);
 }
 
 /* A count of elements that no memory is behind: the room ends first, and the elements are not read.
@@ -168,8 +169,8 @@ static void test_huge_count(void **state)
 	size_t len;
 
 	(void)state;
-	assert_int_equal(ctf_record_write(&sample_events[SAMPLE_ALL], &values, 0, false, buf,
-					  sizeof(buf), &len),
+	assert_int_equal(ctf_record_write(&sample_events[SAMPLE_ALL], &values, 0, false,
+					  (struct ctf_room){buf, sizeof(buf)}, &len),
 			 -E2BIG);
 }
 

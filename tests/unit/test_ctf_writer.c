@@ -301,11 +301,13 @@ static void test_ring_packets(void **state)
 	(void)state;
 	while (packet.nr_events < 300) {
 		packet.len_bytes = (packet.len_bytes + 7) & ~7ull;
-		assert_int_equal(ctf_record_write(&sample_events[SAMPLE_TEXT], &values,
-						  100 + packet.nr_events / 3, false,
-						  ring + packet.len_bytes,
-						  sizeof(ring) - packet.len_bytes, &len),
-				 0);
+		assert_int_equal(
+			ctf_record_write(&sample_events[SAMPLE_TEXT], &values,
+					 100 + packet.nr_events / 3, false,
+					 (struct ctf_room){ring + packet.len_bytes,
+							   sizeof(ring) - packet.len_bytes},
+					 &len),
+			0);
 		packet.len_bytes += len;
 		packet.nr_events++;
 	}
