@@ -3,6 +3,7 @@
 #include "top.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,8 +17,9 @@
 
 #define NAME_COLUMNS 20
 
+/* Enough of a name to know a section by: a longer one is mostly still where it was. */
 struct top_row {
-	char *name; /* owned */
+	char name[64];
 	uint64_t closed;
 };
 
@@ -27,34 +29,30 @@ void top_init(struct top *t, int fd)
 	out_init(&t->out, fd);
 }
 
-static void rows_free(struct top *t)
-{
-	for (unsigned i = 0; i < t->nr_rows; i++)
-		free(t->row[i].name);
-	free(t->row);
-	t->row = NULL;
-	t->nr_rows = 0;
-}
-
 void top_done(struct top *t)
 {
 	if (t->has_screen) {
 		out_add(&t->out, SCREEN_OFF);
 		(void)out_write(&t->out); /* the terminal may be gone, and nobody is left to tell */
 	}
-	rows_free(t);
+	free(t->row);
 	out_done(&t->out);
 	*t = (struct top){.out = t->out};
+}
+
+static bool row_is(const struct top_row *row, const char *name)
+{
+	return strncmp(row->name, name, sizeof(row->name) - 1) == 0;
 }
 
 /* Sections come and go while it runs, so a row is known by its name; mostly it stands where it
  * stood. */
 static uint64_t closed_before(const struct top *t, const char *name, unsigned idx)
 {
-	if (idx < t->nr_rows && strcmp(t->row[idx].name, name) == 0)
+	if (idx < t->nr_rows && row_is(&t->row[idx], name))
 		return t->row[idx].closed;
 	for (unsigned i = 0; i < t->nr_rows; i++) {
-		if (strcmp(t->row[i].name, name) == 0)
+		if (row_is(&t->row[i], name))
 			return t->row[i].closed;
 	}
 	return 0;
@@ -66,17 +64,13 @@ static int rows_remember(struct top *t, const struct watch_summary *summary)
 
 	if (!row)
 		return -ENOMEM;
-	rows_free(t);
-	t->row = row;
 	for (unsigned i = 0; i < summary->nr_sections; i++) {
-		char *name = strdup(summary->section[i].name);
-
-		if (!name)
-			return -ENOMEM;
-		row[i].name = name;
+		(void)snprintf(row[i].name, sizeof(row[i].name), "%s", summary->section[i].name);
 		row[i].closed = summary->section[i].closed;
-		t->nr_rows++;
 	}
+	free(t->row);
+	t->row = row;
+	t->nr_rows = summary->nr_sections;
 	t->drawn_ns = summary->duration_ns;
 	return 0;
 }
