@@ -103,6 +103,7 @@ static const struct good goods[] = {
 	{"func:\"/a b/c:d\":\"x < 5ms # .. by\" < 1ms", "x___5ms___._by",
 	 "func /a b/c:d - x < 5ms # .. by 0x0", NULL, MS},
 	{"func:\"a\\\"b\\\\c\" < 1ms", "a_b_c", "func - - a\"b\\c 0x0", NULL, MS},
+	{"func:\"1st\" < 1ms", "_1st", "func - - 1st 0x0", NULL, MS},
 	{"func:/bin/x:a .. b < 1ms", "a..b", "func /bin/x - a 0x0", "func /bin/x - b 0x0", MS},
 	{"func:/bin/x:a .. func:b < 1ms", "a..b", "func /bin/x - a 0x0", "func - - b 0x0", MS},
 	{"func:/bin/x:a .. /bin/y:b < 1ms", "a..b", "func /bin/x - a 0x0", "func /bin/y - b 0x0",
