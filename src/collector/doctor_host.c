@@ -37,7 +37,7 @@
 #define RSEQ_ORIGINAL    32          /* the size that every kernel with rseq accepts */
 #define RSEQ_MM_CID_END  28          /* bytes of features that end with mm_cid */
 #define RSEQ_UNTOUCHED   0xfffffff0u /* no CPU and no id, and none of the kernel's special values */
-#define RSEQ_STACK_BYTES (64 * 1024)
+#define RSEQ_STACK_BYTES ((size_t)64 * 1024)
 
 #define KALLSYMS_LINES 20000
 
