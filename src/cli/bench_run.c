@@ -11,9 +11,18 @@
 static const struct {
 	const char *name;
 	unsigned rounds;
+	const char *text;
 } benches[] = {
-#define X(name_, rounds_, text_) {#name_, rounds_},
+#define X(name_, rounds_, text_) {#name_, rounds_, text_},
 #include "bench_list.def"
+#undef X
+};
+
+static const struct bench_figure figures[] = {
+#define X(bench_, role_, name_, unit_, summary_, bar_, floor_, text_) \
+	{BENCH_##bench_,   BENCH_##role_, #name_,           unit_,    \
+	 BENCH_##summary_, bar_,          BENCH_V_##floor_, text_},
+#include "bench_values.def"
 #undef X
 };
 
@@ -61,4 +70,45 @@ const char *bench_name(enum bench_id id)
 unsigned bench_rounds(enum bench_id id)
 {
 	return benches[id].rounds;
+}
+
+const char *bench_text(enum bench_id id)
+{
+	return benches[id].text;
+}
+
+const struct bench_figure *bench_figure(enum bench_value value)
+{
+	return &figures[value];
+}
+
+bool bench_result(const struct bench_run *run, enum bench_value value, struct bench_result *ret)
+{
+	const struct bench_series *s = &run->series[value];
+	double sorted[BENCH_ROUNDS_MAX], sum = 0;
+
+	if (!s->nr)
+		return false;
+	memcpy(sorted, s->sample, s->nr * sizeof(*sorted));
+	bench_sort(sorted, s->nr);
+	for (unsigned i = 0; i < s->nr; i++)
+		sum += sorted[i];
+	switch (figures[value].summary) {
+	case BENCH_MEDIAN: ret->value = bench_median(sorted, s->nr); break;
+	case BENCH_MAX: ret->value = sorted[s->nr - 1]; break;
+	case BENCH_SUM: ret->value = sum; break;
+	}
+	ret->spread = bench_spread(sorted, s->nr);
+	return true;
+}
+
+bool bench_is_over(const struct bench_run *run)
+{
+	struct bench_result r;
+
+	for (int v = 0; v < BENCH_VALUES_NR; v++)
+		if (figures[v].bar >= 0 && bench_result(run, (enum bench_value)v, &r) &&
+		    r.value > figures[v].bar)
+			return true;
+	return false;
 }

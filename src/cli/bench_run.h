@@ -76,8 +76,34 @@ const char *bench_name(enum bench_id id);
 /** bench_rounds() - how many rounds of it are made when nobody asks for another number. */
 unsigned bench_rounds(enum bench_id id);
 
+/* What a value is. */
+struct bench_figure {
+	enum bench_id bench;
+	enum bench_role role;
+	const char *name;
+	const char *unit;
+	enum bench_summary summary;
+	double bar;             /* BENCH_NO_BAR: none */
+	enum bench_value floor; /* that belongs to a key; BENCH_V_none: none */
+	const char *text;       /* a sentence */
+};
+
+/** bench_figure() - what it is, a constant. */
+const struct bench_figure *bench_figure(enum bench_value value);
+
+struct bench_result {
+	double value;  /* of all rounds, as the table says */
+	double spread; /* between them, a share: see bench_stats.h */
+};
+
+/** bench_result() - what the rounds of a value come to. Return: false when there were none. */
+bool bench_result(const struct bench_run *run, enum bench_value value, struct bench_result *ret);
+
 /** bench_is_over() - is any key above its bar? */
 bool bench_is_over(const struct bench_run *run);
+
+/** bench_text() - the sentence that says what a bench measures, a constant. */
+const char *bench_text(enum bench_id id);
 
 /** bench_report_text(), bench_report_json() - append the figures, for people or as one line of JSON. */
 void bench_report_text(struct out *o, const struct bench_run *run);

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "../analysis/cause_table.h"
 #include "../analysis/verdict.h"
@@ -18,8 +19,9 @@
 #include "../report/top.h"
 #include "../report/trace.h"
 
-#define FIRED_KEPT 1024 /* deadlines whose section has not ended yet: how late they were noticed \
-			 */
+#define FIRED_KEPT                                                                    \
+	1024 /* deadlines whose section has not ended yet: how late they were noticed \
+	      */
 #define CGROUPS_KEPT     32
 #define COMMAND_GRACE_NS 2000000000ull
 
@@ -57,6 +59,17 @@ struct output {
 	uint64_t nr_fired;
 	bool has_strict_loss;
 };
+
+/* The load that makes sections late starves the watch as well, and then its ring runs over: so it
+ * goes first, for the little that it needs. Where that is not allowed it goes in turn. Commands
+ * that it starts go in turn always. */
+#define NICE_WATCH (-10)
+#define NICE_OTHER 0
+
+static void nice_set(int nice)
+{
+	(void)setpriority(PRIO_PROCESS, 0, nice); /* not allowed without CAP_SYS_NICE */
+}
 
 static void output_closep(struct output **o)
 {
@@ -148,6 +161,7 @@ int output_armed(struct output *o, struct watch *w)
 	int r = 0;
 
 	o->watch = w;
+	nice_set(NICE_WATCH);
 	o->armed_ns = clock_now_ns();
 	if (o->opts.is_json)
 		r = json_armed(&o->json_out, sections, probes, o->realtime_offset_ns);
@@ -256,8 +270,11 @@ int output_section(void *arg, const struct watch_record *record)
 	if (o->trace)
 		(void)trace_sink_violation(o->trace,
 					   v); /* counted there, and later events are tried again */
-	if (o->exec && !is_open)
+	if (o->exec && !is_open) {
+		nice_set(NICE_OTHER);
 		(void)exec_sink_violation(o->exec, v, clock_now_ns()); /* counted there */
+		nice_set(NICE_WATCH);
+	}
 	return r;
 }
 
