@@ -4,7 +4,7 @@
  *
  * The symbol is made readable by the C++ library's own demangler and compared with what was asked
  * for, blanks aside: whole; without its argument list; and for templates also without the return
- * type that their names carry in front.
+ * type that their names carry in front, and without the template's own arguments.
  *
  * Substitutions make a mangled name a program that builds its text: 210 bytes can grow to 35 MB,
  * and 260 to 1 GB in 11 s. Names come from hostile files, so expands_sanely() bounds the result

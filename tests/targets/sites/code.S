@@ -149,6 +149,16 @@ nop5_across_pages:
 	ret
 end nop5_across_pages
 
+/* In a stripped file only the unwinding table knows it. */
+	.type local_nop5, @function
+	.p2align 4
+local_nop5:
+	.cfi_startproc
+	NOP5
+	ret
+	.cfi_endproc
+	.size local_nop5, . - local_nop5
+
 /* Entries. */
 begin entry_push
 	push %rbx
