@@ -61,33 +61,39 @@ static bool is_same(const struct finding *a, const struct finding *b)
 	       a->peer.tid == b->peer.tid && !strcmp(a->subject, b->subject);
 }
 
+/* The share of a reason, made when it is the first of it; NULL without memory. */
+static struct share *share_get(struct account *a, const struct finding *f)
+{
+	for (size_t i = 0; i < a->nr; i++)
+		if (is_same(&a->share[i].finding, f))
+			return &a->share[i];
+	if (a->nr == a->capacity) {
+		size_t capacity = a->capacity ? a->capacity * 2 : 16;
+		struct share *more = reallocarray(a->share, capacity, sizeof(*more));
+
+		if (!more)
+			return NULL;
+		a->share = more;
+		a->capacity = capacity;
+	}
+	a->share[a->nr] = (struct share){.finding = *f};
+	return &a->share[a->nr++];
+}
+
 /* Draw up to @ns from the pool of the finding's state and put it to its reason. */
 static int account_draw(struct account *a, const struct finding *f, uint64_t ns,
 			const struct spell *s)
 {
 	uint64_t *pool = &a->pool[f->state];
-	struct share *share = NULL;
+	struct share *share;
 
 	if (ns > *pool)
 		ns = *pool;
 	if (!ns)
 		return 0;
-	for (size_t i = 0; i < a->nr && !share; i++)
-		if (is_same(&a->share[i].finding, f))
-			share = &a->share[i];
-	if (!share) {
-		if (a->nr == a->capacity) {
-			size_t capacity = a->capacity ? a->capacity * 2 : 16;
-			struct share *more = reallocarray(a->share, capacity, sizeof(*more));
-
-			if (!more)
-				return -ENOMEM;
-			a->share = more;
-			a->capacity = capacity;
-		}
-		share = &a->share[a->nr++];
-		*share = (struct share){.finding = *f};
-	}
+	share = share_get(a, f);
+	if (!share)
+		return -ENOMEM;
 	*pool -= ns;
 	share->ns += ns;
 	if (f->confidence == CONFIDENCE_LIKELY)

@@ -292,6 +292,12 @@ static void test_verdict_joined(void **state)
 	assert_int_equal(cause_of(&v, CAUSE_CHILD)->ns, 9 * MS);
 	sample_done(&v);
 
+	sample_violation(&v, 100 * MS);
+	sample_spell(&v, &child, 0, 9 * MS, 0);
+	explain(&v);
+	assert_string_equal(v.verdict, "ran 91 ms on a CPU");
+	sample_done(&v);
+
 	sample_violation(&v, 7900 * US);
 	explain(&v);
 	assert_string_equal(v.verdict, "ran 7.9 ms on a CPU");
