@@ -34,7 +34,7 @@ int bench_init(struct bench_run *run, enum bench_id id)
 		return -errno;
 	*run = (struct bench_run){.id = id, .cpu = -1, .other_cpu = -1};
 	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
-		if (!CPU_ISSET(cpu, &set))
+		if (!CPU_ISSET((size_t)cpu, &set))
 			continue;
 		if (run->other_cpu < 0 && run->cpu >= 0)
 			run->other_cpu = run->cpu; /* the first one */

@@ -105,7 +105,8 @@ bool bench_is_over(const struct bench_run *run);
 /** bench_text() - the sentence that says what a bench measures, a constant. */
 const char *bench_text(enum bench_id id);
 
-/** bench_report_text(), bench_report_json() - append the figures, for people or as one line of JSON. */
+/** bench_report_text(), bench_report_json() - append the figures, for people or as one line of
+ * JSON. */
 void bench_report_text(struct out *o, const struct bench_run *run);
 void bench_report_json(struct out *o, const struct bench_run *run);
 

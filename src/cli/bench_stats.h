@@ -20,7 +20,8 @@ void bench_sort(double *v, size_t nr);
  */
 double bench_percentile(const double *sorted, size_t nr, double share);
 
-/** bench_median() - the middle one, or the mean of the two in the middle; 0 of none. @sorted: rising. */
+/** bench_median() - the middle one, or the mean of the two in the middle; 0 of none. @sorted:
+ * rising. */
 double bench_median(const double *sorted, size_t nr);
 
 /**
