@@ -277,8 +277,6 @@ static void cause_fill(struct cause *c, const struct account *a, const struct sh
 			share->likely_ns > share->ns / 10 ? CONFIDENCE_LIKELY : CONFIDENCE_CERTAIN;
 	if (c->kind == CAUSE_SHORT)
 		c->nr_spells = v->raw.spells_short;
-	if (c->peer.tid && !c->peer.tgid && a->ctx->process)
-		c->peer.tgid = a->ctx->process(a->ctx->arg, c->peer.tid);
 	cause_sentence(c, v->raw.tgid, false);
 	if (share->longest) {
 		spell_evidence(share->longest, f, c->evidence, sizeof(c->evidence));

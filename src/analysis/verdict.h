@@ -15,9 +15,6 @@ struct explain_context {
 
 	/* path of a cgroup by its kernfs id, lent until the next call; NULL when it is gone */
 	const char *(*cgroup_path)(void *arg, uint64_t id);
-
-	/* process of a thread, 0 when it is gone: for records that name only threads */
-	uint32_t (*process)(void *arg, uint32_t tid);
 };
 
 /**

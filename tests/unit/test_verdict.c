@@ -120,7 +120,8 @@ static void explain(struct violation *v)
 	assert_int_equal(sample_sum(v), v->raw.end_ns - v->raw.start_ns);
 }
 
-#define OCCUPANT(ns) .occ_tid = 4711, .occ_comm = "xz", .occ_prio = 120, .occ_ns = (ns)
+#define OCCUPANT(ns) \
+	.occ_tid = 4711, .occ_tgid = 4711, .occ_comm = "xz", .occ_prio = 120, .occ_ns = (ns)
 
 static void test_runqueue(void **state)
 {
@@ -136,7 +137,7 @@ static void test_runqueue(void **state)
 	assert_string_equal(c->text, "waited 8.1 ms for a CPU behind xz (pid 4711)");
 	assert_int_equal(c->confidence, CONFIDENCE_CERTAIN);
 	assert_int_equal(c->peer.tid, 4711);
-	assert_int_equal(c->peer.tgid, 4711); /* asked for: the record names only the thread */
+	assert_int_equal(c->peer.tgid, 4711);
 	assert_string_equal(c->evidence, "occupant=xz:4711");
 	assert_int_equal(v.spell[0].wait_kind, CAUSE_RUNQUEUE);
 	sample_done(&v);

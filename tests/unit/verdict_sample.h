@@ -81,12 +81,6 @@ static inline const char *sample_cgroup(void *arg, uint64_t id)
 	return id == 77 ? "/system.slice/postgres.service" : NULL;
 }
 
-static inline uint32_t sample_process(void *arg, uint32_t tid)
-{
-	(void)arg;
-	return tid == 901 ? 900 : tid == 4711 ? 4711 : 0;
-}
-
 /* After all functions and stacks are there: write the symbol table. */
 static inline void sample_open(struct sample *s)
 {
@@ -108,8 +102,7 @@ static inline void sample_open(struct sample *s)
 	s->ctx = (struct explain_context){.ksyms = s->ksyms,
 					  .arg = s,
 					  .stack = sample_stack_get,
-					  .cgroup_path = sample_cgroup,
-					  .process = sample_process};
+					  .cgroup_path = sample_cgroup};
 }
 
 static inline void sample_close(struct sample *s)
