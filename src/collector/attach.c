@@ -156,6 +156,26 @@ static int say_bound(struct job *j, const struct file *f, const struct bind_poin
 	return note_add(j->out, text);
 }
 
+/* With --force a place is given though it was refused, and the causes say what may happen: tell,
+ * and take them away. */
+static int say_forced(struct job *j, unsigned causes_before)
+{
+	char text[sizeof(((struct attach_note *)0)->text)];
+	struct tocsin_err *err = j->err;
+	int r = 0;
+
+	while (err && err->nr_causes > causes_before && !r) {
+		(void)snprintf(text, sizeof(text), "forced: %.300s", err->cause[--err->nr_causes]);
+		r = note_add(j->out, text);
+	}
+	return r;
+}
+
+static unsigned causes_of(const struct job *j)
+{
+	return j->err ? j->err->nr_causes : 0;
+}
+
 static int key_from_usdt(struct job *j, const struct elf_usdt *site)
 {
 	if (j->key < 0)
@@ -178,9 +198,11 @@ static int attach_usdt_sites(struct job *j, struct elf_file *elf, const struct f
 
 	(void)snprintf(what, sizeof(what), "usdt:%s:%s", sites[0].provider, sites[0].name);
 	for (size_t i = 0; i < nr && !r; i++) {
+		unsigned causes = causes_of(j);
 		struct bind_point p;
 
 		r = bind_usdt_site(elf, &sites[i], j->targets->force, &p, j->err);
+		r = r ?: say_forced(j, causes);
 		r = r ?: key_from_usdt(j, &sites[i]);
 		if (!r && (j->probe.action == ACT_NOTE_BEGIN))
 			memcpy(j->probe.arg, sites[i].arg, sizeof(j->probe.arg));
@@ -260,8 +282,10 @@ static int attach_func(struct job *j, struct elf_file *elf, const struct file *f
 	struct bind_point p;
 	char what[300];
 	int r = elf_find_func(elf, place->name, &func, near, j->err);
+	unsigned causes = causes_of(j);
 
 	r = r ?: bind_func_entry(elf, &func, j->targets->force, &p, j->err);
+	r = r ?: say_forced(j, causes);
 	r = r ?: key_from_registers(j, place->name);
 	r = r ?: attach_point(j, f, &p, false);
 	(void)snprintf(what, sizeof(what), "func:%s", place->name);
@@ -271,6 +295,7 @@ static int attach_func(struct job *j, struct elf_file *elf, const struct file *f
 static int attach_offset(struct job *j, struct elf_file *elf, const struct file *f,
 			 const struct place *place)
 {
+	unsigned causes = causes_of(j);
 	struct bind_point p;
 	int r;
 
@@ -278,6 +303,7 @@ static int attach_offset(struct job *j, struct elf_file *elf, const struct file 
 		return tocsin_err_fail(-EINVAL, j->err,
 				       "a section at a file offset has no arguments to pair by");
 	r = bind_offset(elf, place->offset, j->targets->force, &p, j->err);
+	r = r ?: say_forced(j, causes);
 	r = r ?: attach_point(j, f, &p, false);
 	return r ?: say_bound(j, f, &p, "offset", "");
 }
@@ -290,8 +316,10 @@ static int attach_returns(struct job *j, struct elf_file *elf, const struct file
 	struct elf_func func;
 	char how[300];
 	int r = elf_find_func(elf, place->name, &func, NULL, j->err);
+	unsigned causes = causes_of(j);
 
 	r = r ?: bind_func_returns(elf, &func, j->targets->force, &ends, j->err);
+	r = r ?: say_forced(j, causes);
 	j->probe.flags |= WATCH_PROBE_FRAME;
 	if (ends.switches_stacks)
 		j->probe.flags |= WATCH_PROBE_SWITCHES_STACKS;
