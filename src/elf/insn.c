@@ -79,30 +79,25 @@ const cs_insn *insn_decode(struct insn_decoder *d, const uint8_t *code, size_t l
 
 int insn_gpr(x86_reg reg)
 {
-	static const uint16_t names[GPR_NR][5] = {
-		{X86_REG_RAX, X86_REG_EAX, X86_REG_AX, X86_REG_AL, X86_REG_AH},
-		{X86_REG_RCX, X86_REG_ECX, X86_REG_CX, X86_REG_CL, X86_REG_CH},
-		{X86_REG_RDX, X86_REG_EDX, X86_REG_DX, X86_REG_DL, X86_REG_DH},
-		{X86_REG_RBX, X86_REG_EBX, X86_REG_BX, X86_REG_BL, X86_REG_BH},
-		{X86_REG_RSP, X86_REG_ESP, X86_REG_SP, X86_REG_SPL},
-		{X86_REG_RBP, X86_REG_EBP, X86_REG_BP, X86_REG_BPL},
-		{X86_REG_RSI, X86_REG_ESI, X86_REG_SI, X86_REG_SIL},
-		{X86_REG_RDI, X86_REG_EDI, X86_REG_DI, X86_REG_DIL},
-		{X86_REG_R8, X86_REG_R8D, X86_REG_R8W, X86_REG_R8B},
-		{X86_REG_R9, X86_REG_R9D, X86_REG_R9W, X86_REG_R9B},
-		{X86_REG_R10, X86_REG_R10D, X86_REG_R10W, X86_REG_R10B},
-		{X86_REG_R11, X86_REG_R11D, X86_REG_R11W, X86_REG_R11B},
-		{X86_REG_R12, X86_REG_R12D, X86_REG_R12W, X86_REG_R12B},
-		{X86_REG_R13, X86_REG_R13D, X86_REG_R13W, X86_REG_R13B},
-		{X86_REG_R14, X86_REG_R14D, X86_REG_R14W, X86_REG_R14B},
-		{X86_REG_R15, X86_REG_R15D, X86_REG_R15W, X86_REG_R15B},
+	/* 1 + the number of the register that it is a part of; 0: none. */
+	static const uint8_t numbers[X86_REG_ENDING] = {
+#define X(nr, a, b, c, d)                                                             \
+	[X86_REG_##a] = 1 + (nr), [X86_REG_##b] = 1 + (nr), [X86_REG_##c] = 1 + (nr), \
+	[X86_REG_##d] = 1 + (nr)
+		X(GPR_AX, RAX, EAX, AX, AL),  X(GPR_CX, RCX, ECX, CX, CL),
+		X(GPR_DX, RDX, EDX, DX, DL),  X(GPR_BX, RBX, EBX, BX, BL),
+		X(GPR_SP, RSP, ESP, SP, SPL), X(GPR_BP, RBP, EBP, BP, BPL),
+		X(GPR_SI, RSI, ESI, SI, SIL), X(GPR_DI, RDI, EDI, DI, DIL),
+		X(8, R8, R8D, R8W, R8B),      X(9, R9, R9D, R9W, R9B),
+		X(10, R10, R10D, R10W, R10B), X(11, R11, R11D, R11W, R11B),
+		X(12, R12, R12D, R12W, R12B), X(13, R13, R13D, R13W, R13B),
+		X(14, R14, R14D, R14W, R14B), X(15, R15, R15D, R15W, R15B),
+		[X86_REG_AH] = 1 + GPR_AX,    [X86_REG_CH] = 1 + GPR_CX,
+		[X86_REG_DH] = 1 + GPR_DX,    [X86_REG_BH] = 1 + GPR_BX,
+#undef X
 	};
 
-	for (int nr = 0; reg != X86_REG_INVALID && nr < GPR_NR; nr++)
-		for (unsigned i = 0; i < 5; i++)
-			if (names[nr][i] == reg)
-				return nr;
-	return -1;
+	return (unsigned)reg < X86_REG_ENDING ? numbers[reg] - 1 : -1;
 }
 
 static int vec_number(unsigned reg)
