@@ -119,8 +119,8 @@ void spell_evidence(const struct spell *s, const struct finding *f, char *buf, s
 	}
 	if (f->why)
 		tocsin_text_add(&t, "%s;", f->why);
-	if (f->syscall)
-		add_name(&t, "syscall", f->syscall, 64);
+	if (s->syscall)
+		add_name(&t, "syscall", s->syscall, 64);
 	else if (raw->flags & SPELL_IN_SYSCALL)
 		tocsin_text_add(&t, "%ssyscall=%d", t.used ? " " : "", raw->nr);
 	if (f->frame)

@@ -109,6 +109,7 @@ static int account_draw(struct account *a, const struct finding *f, uint64_t ns,
 			share->longest = s;
 			share->finding.frame = f->frame;
 			share->finding.why = f->why;
+			share->finding.peer = f->peer; /* it may have changed its name since */
 		}
 	}
 	return 0;
