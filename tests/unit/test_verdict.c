@@ -265,6 +265,32 @@ static void test_heavy_lock_in_parts(void **state)
 	sample_done(&v);
 }
 
+/* Two sleeps for one child, which runs another program in between: the longer one speaks for both,
+ * and no system call is said of both. */
+static void test_longest_speaks(void **state)
+{
+	struct watch_spell raw = {.state = TS_BLOCKED,
+				  .flags = SPELL_IN_SYSCALL,
+				  .waker_tid = 4712,
+				  .waker_tgid = 4712,
+				  .waker_comm = "postgres",
+				  .io_age_ns = UINT64_MAX,
+				  .arg = {0x4100}};
+	struct violation v;
+
+	(void)state;
+	raw.nr = syscall_number("clone");
+	sample_violation(&v, 100 * MS);
+	sample_spell(&v, &raw, 0, MS, 0);
+	raw.nr = syscall_number("wait4");
+	memcpy(raw.waker_comm, "sh", 3);
+	sample_spell(&v, &raw, 2 * MS, 90 * MS, 0);
+	explain(&v);
+	assert_string_equal(v.cause[0].text, "blocked 91 ms for a child process: woken by sh 4712");
+	assert_string_equal(v.cause[0].evidence, "syscall=wait4 waker=sh:4712");
+	sample_done(&v);
+}
+
 static void test_verdict_joined(void **state)
 {
 	struct watch_spell disk = {.state = TS_BLOCKED,
@@ -477,9 +503,10 @@ int main(void)
 		cmocka_unit_test(test_cases_complete), cmocka_unit_test(test_runqueue),
 		cmocka_unit_test(test_preempted),      cmocka_unit_test(test_waiting_others),
 		cmocka_unit_test(test_quota),          cmocka_unit_test(test_heavy_lock_in_parts),
-		cmocka_unit_test(test_verdict_joined), cmocka_unit_test(test_leftovers),
-		cmocka_unit_test(test_no_split),       cmocka_unit_test(test_open),
-		cmocka_unit_test(test_context_empty),  cmocka_unit_test(test_evidence),
+		cmocka_unit_test(test_longest_speaks), cmocka_unit_test(test_verdict_joined),
+		cmocka_unit_test(test_leftovers),      cmocka_unit_test(test_no_split),
+		cmocka_unit_test(test_open),           cmocka_unit_test(test_context_empty),
+		cmocka_unit_test(test_evidence),
 	};
 	static struct CMUnitTest tests[NR_CASES + sizeof(whole) / sizeof(whole[0])];
 
