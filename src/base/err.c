@@ -91,34 +91,34 @@ static void diag_set_source(struct tocsin_diag *diag, const char *source, size_t
 	diag->skipped = (unsigned)first;
 }
 
-void tocsin_diag_setv(struct tocsin_diag *diag, const char *file, unsigned line, const char *source,
-		      size_t column, size_t len, const char *fmt, va_list ap)
+void tocsin_diag_setv(struct tocsin_diag *diag, const struct tocsin_where *where, const char *fmt,
+		      va_list ap)
 {
 	struct tocsin_text t;
 
 	if (!diag)
 		return;
 	*diag = (struct tocsin_diag){
-		.line = line,
-		.column = (unsigned)column,
-		.len = len ? (unsigned)len : 1,
+		.line = where->line,
+		.column = (unsigned)where->column,
+		.len = where->len ? (unsigned)where->len : 1,
 	};
 	tocsin_text_init(&t, diag->file, sizeof(diag->file));
-	tocsin_text_add(&t, "%s", file);
+	tocsin_text_add(&t, "%s", where->file);
 	tocsin_text_init(&t, diag->text, sizeof(diag->text));
 	tocsin_text_addv(&t, fmt, ap);
 	text_mark_cut(&t);
-	if (source)
-		diag_set_source(diag, source, column);
+	if (where->source)
+		diag_set_source(diag, where->source, where->column);
 }
 
-void tocsin_diag_set(struct tocsin_diag *diag, const char *file, unsigned line, const char *source,
-		     size_t column, size_t len, const char *fmt, ...)
+void tocsin_diag_set(struct tocsin_diag *diag, const struct tocsin_where *where, const char *fmt,
+		     ...)
 {
 	va_list ap;
 
 	va_start(ap, fmt);
-	tocsin_diag_setv(diag, file, line, source, column, len, fmt, ap);
+	tocsin_diag_setv(diag, where, fmt, ap);
 	va_end(ap);
 }
 

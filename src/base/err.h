@@ -66,26 +66,27 @@ struct tocsin_diag {
 	unsigned skipped; /* bytes cut off before source[0] */
 };
 
+/* A place in an input. */
+struct tocsin_where {
+	const char *file;   /* name of the input, lent */
+	unsigned line;      /* from 1; 0: the input has no lines */
+	const char *source; /* the whole line, without its newline, lent; NULL: none */
+	size_t column;      /* in bytes from 1; 0: whole line */
+	size_t len;         /* bytes that the caret line underlines; 0 counts as 1 */
+};
+
 /**
  * tocsin_diag_set() - say what is wrong and where; forgets what @diag said before.
- * @diag:   to be filled, may be NULL (then nothing happens)
- * @file:   name of the input, lent
- * @line:   from 1; 0: the input has no lines
- * @source: the whole line, without its newline, lent; NULL: none
- * @column: in bytes from 1; 0: whole line
- * @len:    bytes that the caret line underlines; 0 counts as 1
- * @fmt:    the sentence: lower case, no full stop
- *
- * Of a line that is too long for @diag, the part round the fault is kept.
+ * @diag: to be filled, may be NULL (then nothing happens)
+ * @where: copied; of a line that is too long for @diag the part round the fault is kept
+ * @fmt:  the sentence: lower case, no full stop
  *
  * Thread-safe: per object. Signal-safe: no.
  */
-void tocsin_diag_set(struct tocsin_diag *diag, const char *file, unsigned line, const char *source,
-		     size_t column, size_t len, const char *fmt, ...)
-	__attribute__((format(printf, 7, 8)));
-void tocsin_diag_setv(struct tocsin_diag *diag, const char *file, unsigned line, const char *source,
-		      size_t column, size_t len, const char *fmt, va_list ap)
-	__attribute__((format(printf, 7, 0)));
+void tocsin_diag_set(struct tocsin_diag *diag, const struct tocsin_where *where, const char *fmt,
+		     ...) __attribute__((format(printf, 3, 4)));
+void tocsin_diag_setv(struct tocsin_diag *diag, const struct tocsin_where *where, const char *fmt,
+		      va_list ap) __attribute__((format(printf, 3, 0)));
 
 /** tocsin_diag_hint() - add what was expected, or the nearest known name. @diag may be NULL. */
 void tocsin_diag_hint(struct tocsin_diag *diag, const char *fmt, ...)

@@ -4,6 +4,11 @@
 
 #include "../abi/hist.h"
 
+static uint64_t bucket_middle(unsigned b)
+{
+	return tocsin_hist_low(b) + tocsin_hist_width(b) / 2;
+}
+
 uint64_t hist_percentile(const uint64_t *buckets, double share)
 {
 	uint64_t total = 0, seen = 0, rank = 1;
@@ -29,9 +34,9 @@ uint64_t hist_percentile(const uint64_t *buckets, double share)
 	for (unsigned b = 0; b < last; b++) {
 		seen += buckets[b];
 		if (seen >= rank)
-			return tocsin_hist_low(b) + tocsin_hist_width(b) / 2;
+			return bucket_middle(b);
 	}
-	return tocsin_hist_low(last) + tocsin_hist_width(last) / 2;
+	return bucket_middle(last);
 }
 
 uint64_t hist_count(const uint64_t *buckets)
@@ -49,6 +54,6 @@ uint64_t hist_mean(const uint64_t *buckets)
 	double sum = 0;
 
 	for (unsigned b = 0; b < TOCSIN_HIST_BUCKETS; b++)
-		sum += (double)buckets[b] * (double)(tocsin_hist_low(b) + tocsin_hist_width(b) / 2);
+		sum += (double)buckets[b] * (double)bucket_middle(b);
 	return total ? (uint64_t)(sum / (double)total) : 0;
 }

@@ -335,11 +335,10 @@ const char *tocsin_nearest_text(const struct tocsin_nearest *n, char *buf, size_
 	while (nr < n->nr && n->best[nr].distance <= n->best[0].distance + 1)
 		nr++;
 	tocsin_text_init(&t, buf, len);
-	for (unsigned i = 0; i < nr; i++)
-		tocsin_text_add(&t, "%s'%s'",
-				i == 0       ? ""
-				: i + 1 < nr ? ", "
-					     : " or ",
-				n->best[i].name);
+	for (unsigned i = 0; i < nr; i++) {
+		if (i)
+			tocsin_text_add(&t, i + 1 < nr ? ", " : " or ");
+		tocsin_text_add(&t, "'%s'", n->best[i].name);
+	}
 	return buf;
 }

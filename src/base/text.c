@@ -24,6 +24,7 @@ void tocsin_text_addv(struct tocsin_text *t, const char *fmt, va_list ap)
 		t->is_cut = true;
 		return;
 	}
+	/* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): every caller has started it */
 	n = vsnprintf(t->buf + t->used, room, fmt, ap);
 	if (n < 0) { /* a wide character that the locale lacks; we print none */
 		t->buf[t->used] = '\0';

@@ -393,8 +393,9 @@ int section_parse(const char *line, const char *file, unsigned line_nr, enum sec
 	int r;
 
 	if (strnlen(line, SECTION_LINE_MAX + 1) > SECTION_LINE_MAX) {
-		tocsin_diag_set(diag, file, line_nr, NULL, 0, 0, "line is longer than %d bytes",
-				SECTION_LINE_MAX);
+		const struct tocsin_where where = {.file = file, .line = line_nr};
+
+		tocsin_diag_set(diag, &where, "line is longer than %d bytes", SECTION_LINE_MAX);
 		return -EINVAL;
 	}
 	body = body_of(line);

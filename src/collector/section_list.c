@@ -56,16 +56,28 @@ static void hint_first(struct tocsin_diag *diag, const struct section *first)
 		tocsin_diag_hint(diag, "the first is: %s", first->text);
 }
 
+/* Where a section was written: all of its line, or the first bytes of it. */
+static struct tocsin_where where_of(const struct section *s, size_t len)
+{
+	return (struct tocsin_where){
+		.file = s->file,
+		.line = s->line,
+		.source = s->text,
+		.column = len ? 1 : 0,
+		.len = len,
+	};
+}
+
 static int list_refuse(const struct section_list *list, const struct section *s,
 		       struct tocsin_diag *diag)
 {
 	const struct section *first = NULL;
+	struct tocsin_where where = where_of(s, 0);
 
 	if (s->is_tlob)
 		first = find_tlob(list, s->start.path, s->start.offset);
 	if (first) {
-		tocsin_diag_set(diag, s->file, s->line, s->text, 0, 0,
-				"a second section starts at offset 0x%llx of '%s'",
+		tocsin_diag_set(diag, &where, "a second section starts at offset 0x%llx of '%s'",
 				(unsigned long long)s->start.offset, s->start.path);
 		hint_first(diag, first);
 		return -EEXIST;
@@ -73,14 +85,13 @@ static int list_refuse(const struct section_list *list, const struct section *s,
 	if (s->has_own_name)
 		first = find_name(list, s->name);
 	if (first) {
-		tocsin_diag_set(diag, s->file, s->line, s->text, 1, strlen(s->name),
-				"a second section has the name '%s'", s->name);
+		where = where_of(s, strlen(s->name));
+		tocsin_diag_set(diag, &where, "a second section has the name '%s'", s->name);
 		hint_first(diag, first);
 		return -EEXIST;
 	}
 	if (list->nr >= WATCH_SECTIONS_MAX) {
-		tocsin_diag_set(diag, s->file, s->line, s->text, 0, 0, "more than %d sections",
-				WATCH_SECTIONS_MAX);
+		tocsin_diag_set(diag, &where, "more than %d sections", WATCH_SECTIONS_MAX);
 		return -ENOSPC;
 	}
 	return 0;
@@ -88,7 +99,9 @@ static int list_refuse(const struct section_list *list, const struct section *s,
 
 static int list_nomem(const struct section *s, struct tocsin_diag *diag)
 {
-	tocsin_diag_set(diag, s->file, s->line, s->text, 0, 0, "out of memory");
+	const struct tocsin_where where = where_of(s, 0);
+
+	tocsin_diag_set(diag, &where, "out of memory");
 	return -ENOMEM;
 }
 
@@ -210,10 +223,11 @@ int section_list_apply(struct section_list *list, const char *line, const char *
 	if (kind == SECTION_LINE_ADD) {
 		r = section_list_add(list, &s, diag);
 	} else if (kind == SECTION_LINE_REMOVE) {
+		const struct tocsin_where where = where_of(&s, strlen(s.text));
+
 		r = section_list_remove(list, s.start.path, s.start.offset);
 		if (r < 0)
-			tocsin_diag_set(diag, file, line_nr, s.text, 1, strlen(s.text),
-					"no section starts at offset 0x%llx of '%s'",
+			tocsin_diag_set(diag, &where, "no section starts at offset 0x%llx of '%s'",
 					(unsigned long long)s.start.offset, s.start.path);
 	}
 	section_done(&s);
@@ -234,8 +248,14 @@ static int line_apply(const struct reading *rd, char *line, size_t len)
 	if (len && line[len - 1] == '\r')
 		line[--len] = '\0';
 	if (strlen(line) != len) {
-		tocsin_diag_set(rd->diag, rd->file, rd->line_nr, line, strlen(line) + 1, 1,
-				"NUL byte: this is not a text file");
+		const struct tocsin_where where = {
+			.file = rd->file,
+			.line = rd->line_nr,
+			.source = line,
+			.column = strlen(line) + 1,
+		};
+
+		tocsin_diag_set(rd->diag, &where, "NUL byte: this is not a text file");
 		return -EINVAL;
 	}
 	return section_list_apply(rd->list, line, rd->file, rd->line_nr, rd->diag);
@@ -313,6 +333,7 @@ int section_list_read(struct section_list *list, const char *path, struct tocsin
 	TOCSIN_CLEANUP(tocsin_free_charp) char *text = NULL;
 	TOCSIN_CLEANUP(section_list_done) struct section_list next = {0};
 	struct reading rd = {.list = &next, .diag = diag};
+	struct tocsin_where where = {0};
 	char why[64];
 	size_t len = 0;
 	int r;
@@ -321,11 +342,12 @@ int section_list_read(struct section_list *list, const char *path, struct tocsin
 	r = file_load(path, &text, &len);
 	if (r == 0)
 		r = list_copy(list, &next);
+	where.file = rd.file;
 	if (r == -EFBIG)
-		tocsin_diag_set(diag, rd.file, 0, NULL, 0, 0,
-				"budgets file is larger than %u bytes", SECTION_FILE_MAX);
+		tocsin_diag_set(diag, &where, "budgets file is larger than %u bytes",
+				SECTION_FILE_MAX);
 	else if (r < 0)
-		tocsin_diag_set(diag, rd.file, 0, NULL, 0, 0, "cannot read: %s",
+		tocsin_diag_set(diag, &where, "cannot read: %s",
 				tocsin_errno_text(r, why, sizeof(why)));
 	if (r == 0)
 		r = text_apply(&rd, text, len);

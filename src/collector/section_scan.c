@@ -9,18 +9,27 @@
 
 int scan_fault(const struct scan *sc, struct span where, const char *fmt, ...)
 {
+	const struct tocsin_where in_line = {
+		.file = sc->file,
+		.line = sc->line_nr,
+		.source = sc->line,
+		.column = (size_t)(where.at - sc->line) + 1,
+		.len = where.len,
+	};
 	va_list ap;
 
 	va_start(ap, fmt);
-	tocsin_diag_setv(sc->diag, sc->file, sc->line_nr, sc->line,
-			 (size_t)(where.at - sc->line) + 1, where.len, fmt, ap);
+	tocsin_diag_setv(sc->diag, &in_line, fmt, ap);
 	va_end(ap);
 	return -EINVAL;
 }
 
 int scan_nomem(const struct scan *sc)
 {
-	tocsin_diag_set(sc->diag, sc->file, sc->line_nr, sc->line, 0, 0, "out of memory");
+	const struct tocsin_where line = {
+		.file = sc->file, .line = sc->line_nr, .source = sc->line};
+
+	tocsin_diag_set(sc->diag, &line, "out of memory");
 	return -ENOMEM;
 }
 

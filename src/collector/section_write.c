@@ -188,8 +188,11 @@ static void naming_add_symbol(struct naming *n, const char *s)
 				break;  /* qualifiers of a member function */
 			n->len = first; /* it was the type of the result */
 			s++;
+		} else if (*s == ':') {
+			naming_add(n, '.');
+			s++;
 		} else {
-			naming_add(n, *s == ':' ? '.' : *s);
+			naming_add(n, *s);
 			s++;
 		}
 		has_parameters = false;

@@ -68,35 +68,45 @@ static void errno_is_said_in_lower_case(void **state)
 	assert_string_equal(tocsin_errno_text(ENOENT, buf, 8), "no such");
 }
 
+/* All of tocsin_diag_set() in one line. */
+#define set(diag, file_, line_, source_, column_, len_, ...)        \
+	tocsin_diag_set(diag,                                       \
+			&(struct tocsin_where){.file = (file_),     \
+					       .line = (line_),     \
+					       .source = (source_), \
+					       .column = (column_), \
+					       .len = (len_)},      \
+			__VA_ARGS__)
+
 static void diag_has_a_caret(void **state)
 {
 	struct tocsin_diag diag;
 	char buf[500];
 
 	(void)state;
-	tocsin_diag_set(&diag, "budgets", 3, "abc def", 5, 3, "'%s' is wrong", "def");
+	set(&diag, "budgets", 3, "abc def", 5, 3, "'%s' is wrong", "def");
 	tocsin_diag_hint(&diag, "nearest is '%s'", "ghi");
 	assert_string_equal(tocsin_diag_text(&diag, buf, sizeof(buf)),
 			    "budgets:3:5: error: 'def' is wrong\n"
 			    "abc def\n"
 			    "    ^~~\n"
 			    "hint: nearest is 'ghi'\n");
-	tocsin_diag_set(&diag, "command line", 0, "abc", 4, 0, "more is needed");
+	set(&diag, "command line", 0, "abc", 4, 0, "more is needed");
 	assert_string_equal(tocsin_diag_text(&diag, buf, sizeof(buf)),
 			    "command line: error: more is needed\n"
 			    "abc\n"
 			    "   ^\n");
-	tocsin_diag_set(&diag, "b", 2, "abc", 0, 0, "all of it");
+	set(&diag, "b", 2, "abc", 0, 0, "all of it");
 	assert_string_equal(tocsin_diag_text(&diag, buf, sizeof(buf)),
 			    "b:2: error: all of it\nabc\n");
-	tocsin_diag_set(&diag, "b", 0, NULL, 0, 0, "cannot read");
+	set(&diag, "b", 0, NULL, 0, 0, "cannot read");
 	assert_string_equal(tocsin_diag_text(&diag, buf, sizeof(buf)), "b: error: cannot read\n");
-	tocsin_diag_set(&diag, "b", 1, "abc", 2, 100, "to the end");
+	set(&diag, "b", 1, "abc", 2, 100, "to the end");
 	assert_non_null(strstr(tocsin_diag_text(&diag, buf, sizeof(buf)), "abc\n ^~\n"));
-	tocsin_diag_set(&diag, "b", 1, "abc", 100, 1, "beyond it");
+	set(&diag, "b", 1, "abc", 100, 1, "beyond it");
 	assert_string_equal(tocsin_diag_text(&diag, buf, sizeof(buf)),
 			    "b:1:100: error: beyond it\nabc\n");
-	tocsin_diag_set(NULL, "b", 1, "abc", 1, 1, "nobody asks");
+	set(NULL, "b", 1, "abc", 1, 1, "nobody asks");
 	tocsin_diag_hint(NULL, "nobody asks");
 }
 
@@ -106,10 +116,10 @@ static void diag_shows_foreign_text_harmlessly(void **state)
 	char buf[500];
 
 	(void)state;
-	tocsin_diag_set(&diag, "a\033[31m", 1,
-			"\t\xc3\xa4\xff\033\xe2\x80\xae"
-			"bad",
-			9, 3, "x\ny");
+	set(&diag, "a\033[31m", 1,
+	    "\t\xc3\xa4\xff\033\xe2\x80\xae"
+	    "bad",
+	    9, 3, "x\ny");
 	assert_string_equal(tocsin_diag_text(&diag, buf, sizeof(buf)), "a?[31m:1:9: error: x?y\n"
 								       " \xc3\xa4???bad\n"
 								       "     ^~~\n");
@@ -128,7 +138,7 @@ static void diag_cuts_long_lines(void **state)
 		memset(line, 'a', sizeof(line) - 1);
 		memcpy(line + sizeof(line) - 3, "\xc3\xa4", 2);
 		line[column - 1] = 'X';
-		tocsin_diag_set(&diag, "f", 1, line, column, 1, "here");
+		set(&diag, "f", 1, line, column, 1, "here");
 		shown = strchr(tocsin_diag_text(&diag, buf, sizeof(buf)), '\n') + 1;
 		caret = strchr(shown, '\n') + 1;
 		assert_int_equal(diag.column, column);
@@ -142,7 +152,7 @@ static void diag_fits_its_storage(void **state)
 	char buf[300];
 
 	(void)state;
-	tocsin_diag_set(&diag, "file", 3, "abc \xc3\xa4 def", 8, 3, "wrong");
+	set(&diag, "file", 3, "abc \xc3\xa4 def", 8, 3, "wrong");
 	tocsin_diag_hint(&diag, "hint");
 	for (size_t len = 0; len < 100; len++) {
 		memset(buf, '#', sizeof(buf));
