@@ -60,8 +60,8 @@ static int strings_add(struct opt_strings *s, const char *value)
 
 	if (!item)
 		return -ENOMEM;
-	item[s->nr++] = value;
 	s->item = item;
+	s->item[s->nr++] = value;
 	return 0;
 }
 
