@@ -96,21 +96,32 @@ static void put_causes(struct text_report *t, const struct section_summary *s, u
 	}
 }
 
+/* The name, and the section as written, which often begins with the name. */
+static void put_title(struct text_report *t, const struct section_summary *s)
+{
+	size_t len = strlen(s->name);
+	const char *rest = s->text;
+	struct out *o = &t->out;
+
+	word_colour(o, &t->style, COLOUR_BOLD);
+	out_add_clean(o, s->name);
+	word_colour(o, &t->style, COLOUR_NONE);
+	if (strncmp(rest, s->name, len) == 0 && (rest[len] == ':' || !rest[len]))
+		rest += len;
+	else
+		out_add(o, "  ");
+	word_colour(o, &t->style, COLOUR_DIM);
+	out_add_clean(o, rest);
+	word_colour(o, &t->style, COLOUR_NONE);
+}
+
 static void put_section(struct text_report *t, const struct section_summary *s)
 {
 	struct out *o = &t->out;
 	uint64_t over_ns = 0;
 	size_t start = o->len;
 
-	word_colour(o, &t->style, COLOUR_BOLD);
-	out_add_clean(o, s->name);
-	word_colour(o, &t->style, COLOUR_NONE);
-	if (s->text && strcmp(s->text, s->name) != 0) {
-		out_add(o, "  ");
-		word_colour(o, &t->style, COLOUR_DIM);
-		out_add_clean(o, s->text);
-		word_colour(o, &t->style, COLOUR_NONE);
-	}
+	put_title(t, s);
 	end_line(t, start, 2 * INDENT);
 	if (!s->closed && !s->over && !s->fired && !s->abandoned) {
 		out_add(o, "%*snone ended\n", INDENT, "");

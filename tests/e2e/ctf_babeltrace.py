@@ -231,7 +231,7 @@ def sample_summary():
         **split("over_split", running=600000, waiting=1000000, blocked=23600000)}
     for cause in sample_causes(section="query"):
         yield "summary_cause", cause
-    yield "summary_section", {"name": "commit", "text": "commit: func:commit < 1s", **zero, "budget_ns": 10**9,
+    yield "summary_section", {"name": "commit", "text": "func:commit < 1s", **zero, "budget_ns": 10**9,
                               **split("over_split")}
     counts = {"gap": 12, "exec_suppressed": 3}
     table = loss_table("abi/losses.def")

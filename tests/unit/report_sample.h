@@ -244,7 +244,7 @@ static inline struct watch_summary *sample_summary(void)
 		.other_ns = 12600000,
 	};
 	section[1] = (struct section_summary){
-		.name = "commit", .text = "commit: func:commit < 1s", .budget_ns = 1000000000};
+		.name = "commit", .text = "func:commit < 1s", .budget_ns = 1000000000};
 	return &s;
 }
 

@@ -199,7 +199,7 @@ static void test_summary(void **state)
 		summary_text(sample_summary(), &none),
 		"watched for 30.0 s\n"
 		"\n"
-		"query  query: usdt:postgres:query__start .. query__done < 10ms\n"
+		"query: usdt:postgres:query__start .. query__done < 10ms\n"
 		"  12345 ended, 2 over 10 ms (0.02 %), 2 noticed while open, 1 never stopped\n"
 		"  p50 1.20 ms  p90 3.10 ms  p99 9.90 ms  p99.9 12.0 ms  max 12.6 ms  mean 1.50 ms\n"
 		"  time of those over: running 600 us (2.4 %), waiting 1.00 ms (4.0 %), blocked 23.6 ms (94 %)\n"
@@ -208,7 +208,7 @@ static void test_summary(void **state)
 		"     1.2 %  300 us: running on a CPU\n"
 		"      50 %  12.6 ms: other causes\n"
 		"\n"
-		"commit  commit: func:commit < 1s\n"
+		"commit  func:commit < 1s\n"
 		"  none ended\n"
 		"\n"
 		"nothing was lost\n");
