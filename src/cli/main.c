@@ -64,8 +64,11 @@ static void main_help(void)
 		    "  --version    print the version\n"
 		    "  --dump-cli   print commands and options as JSON, for completion\n"
 		    "\nExamples:\n"
-		    "  tocsin check 'func:/usr/bin/server:handle < 10ms'\n"
-		    "  tocsin check --budgets budgets --json\n"
+#if TOCSIN_HAS_KERNEL_HALF
+		    "  tocsin watch -p 4711 'func:/usr/bin/server:handle < 10ms'\n"
+#endif
+		    "  tocsin check --budgets budgets.txt --json\n"
+		    "  tocsin doctor\n"
 		    "\nMore: 'tocsin COMMAND --help', 'man tocsin'\n",
 		    stdout);
 }
