@@ -40,6 +40,7 @@ struct elf_file *elf_file_free(struct elf_file *f)
 		return NULL;
 	insn_decoder_free(f->decoder);
 	free(f->hazards);
+	free(f->pointer);
 	free(f->frame);
 	free(f->sym);
 	free(f->version_name);
@@ -196,8 +197,6 @@ static int load_segments(struct elf_file *f, struct tocsin_err *err)
 		if (!gelf_getphdr(f->elf, (int)i, &ph))
 			return tocsin_err_fail(-EBADMSG, err, "damaged program headers in '%s': %s",
 					       f->path, elf_errmsg(-1));
-		if (ph.p_type == PT_DYNAMIC)
-			f->is_dynamic = true;
 		if (ph.p_type != PT_LOAD || !ph.p_filesz)
 			continue;
 		if (ph.p_offset >= f->size_bytes || ph.p_vaddr + ph.p_filesz < ph.p_vaddr)
@@ -303,6 +302,7 @@ static int check_header(struct elf_file *f, struct tocsin_err *err)
 		return tocsin_err_fail(-ENOTSUP, err,
 				       "'%s' is neither a program nor a shared library", f->path);
 	f->machine = eh.e_machine;
+	f->is_relocated = eh.e_type == ET_DYN;
 	return 0;
 }
 

@@ -63,9 +63,9 @@ struct elf_file {
 	Elf *debug_elf;
 	char *path;
 	uint64_t size_bytes;
-	uint16_t machine; /* EM_* */
-	bool is_dynamic;  /* has a dynamic section */
-	unsigned kernel;  /* major << 16 | minor of the kernel whose rules are applied */
+	uint16_t machine;  /* EM_* */
+	bool is_relocated; /* the addresses in it are corrected when it is loaded */
+	unsigned kernel;   /* major << 16 | minor of the kernel whose rules are applied */
 
 	struct elf_segment segment[ELF_SEGMENTS_MAX];
 	size_t nr_segments;
@@ -80,6 +80,10 @@ struct elf_file {
 	struct elf_frame *frame; /* by rising vaddr */
 	size_t nr_frames;
 	bool has_frames;
+
+	uint64_t *pointer; /* addresses of code that its data holds, rising */
+	size_t nr_pointers;
+	bool has_pointers;
 
 	struct elf_hazards *hazards;
 	struct insn_decoder *decoder;
@@ -131,6 +135,10 @@ const struct elf_frame *elf_frame_at(const struct elf_file *f, uint64_t vaddr);
  */
 int elf_frame_call_sites(struct elf_file *f, const struct elf_frame *frame,
 			 struct elf_call_site **ret, size_t *ret_nr);
+
+/* elf_pointers.c */
+int elf_load_pointers(struct elf_file *f); /* 0, -ENOMEM, -EBADMSG, -errno */
+bool elf_points_into(const struct elf_file *f, uint64_t vaddr, uint64_t size);
 
 /* hazards.c */
 int elf_find_hazards(struct elf_file *f, const struct elf_hazards **ret); /* 0, -ENOMEM */

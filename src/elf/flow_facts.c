@@ -21,6 +21,7 @@
 #include <string.h>
 
 #define CALLER_SAVED 0x0fc7u /* rax rcx rdx rsi rdi r8-r11 */
+#define ARGUMENTS    0x03c6u /* rcx rdx rsi rdi r8 r9 */
 #define DEPTH_MAX    (1ll << 40)
 
 struct flow_facts facts_unknown(void)
@@ -30,7 +31,12 @@ struct flow_facts facts_unknown(void)
 
 struct flow_facts facts_entry(void)
 {
-	return (struct flow_facts){.depth = 0, .frame = DEPTH_UNKNOWN};
+	struct flow_facts s = {.depth = 0, .frame = DEPTH_UNKNOWN};
+
+	for (unsigned i = 0; i < GPR_NR; i++)
+		if (ARGUMENTS >> i & 1)
+			s.reg[i].kind = FACT_POINTER;
+	return s;
 }
 
 static bool fact_equal(const struct fact *a, const struct fact *b)
@@ -128,6 +134,13 @@ static bool table_of(const struct flow_facts *s, const cs_x86_op *op, unsigned e
 	return true;
 }
 
+/* From memory that is not the stack, and no table. */
+static bool is_plain_load(const cs_x86_op *op)
+{
+	return op->mem.index == X86_REG_INVALID && op->mem.segment == X86_REG_INVALID &&
+	       op->mem.base != X86_REG_RSP && op->mem.base != X86_REG_RBP && op->size == 8;
+}
+
 static struct fact fact_of_load(const struct flow_facts *s, const cs_insn *in)
 {
 	const cs_x86_op *op = in->detail->x86.operands;
@@ -144,6 +157,8 @@ static struct fact fact_of_load(const struct flow_facts *s, const cs_insn *in)
 		fact = (struct fact){.kind = FACT_BOUND, .bits = 64, .max = s->mem_max};
 	} else if (in->id == X86_INS_MOVZX && op[1].size == 1 && op[0].size >= 4) {
 		fact = (struct fact){.kind = FACT_BOUND, .bits = 64, .max = UINT8_MAX};
+	} else if (in->id == X86_INS_MOV && op[0].size == 8 && is_plain_load(&op[1])) {
+		fact.kind = FACT_POINTER;
 	}
 	return fact;
 }
@@ -358,6 +373,8 @@ void facts_step(struct flow_facts *s, const cs_insn *in, const struct insn_effec
 			s->reg[i] = (struct fact){0};
 	if (has_result)
 		s->reg[to] = fact;
+	if (e->flow == FLOW_CALL)
+		s->reg[GPR_AX].kind = FACT_POINTER;
 	if (e->memory || e->flow != FLOW_NEXT || key_uses(&s->mem, gone))
 		s->has_mem_bound = false;
 	if (e->flags || e->flow != FLOW_NEXT)
@@ -383,7 +400,8 @@ static void bound_set(struct flow_facts *s, uint32_t max)
 	if ((reg->kind == FACT_ZERO_EXT && bits == 32) ||
 	    (reg->kind == FACT_BOUND && reg->bits == 64 && reg->max < limit))
 		bits = 64;
-	if (reg->kind == FACT_NONE || reg->kind == FACT_ZERO_EXT || reg->kind == FACT_BOUND)
+	if (reg->kind == FACT_NONE || reg->kind == FACT_ZERO_EXT || reg->kind == FACT_BOUND ||
+	    reg->kind == FACT_POINTER)
 		*reg = (struct fact){.kind = FACT_BOUND, .bits = bits, .max = max};
 }
 
@@ -420,4 +438,15 @@ bool facts_jump_table(const struct flow_facts *s, const cs_insn *in, struct fact
 		return false;
 	*ret = fact;
 	return true;
+}
+
+bool facts_is_pointer(const struct flow_facts *s, const cs_insn *in)
+{
+	const cs_x86_op *op = in->detail->x86.operands;
+	int nr = op->type == X86_OP_REG ? insn_gpr(op->reg) : -1;
+
+	if (in->detail->x86.op_count != 1)
+		return false;
+	return op->type == X86_OP_MEM ? is_plain_load(op)
+				      : nr >= 0 && s->reg[nr].kind == FACT_POINTER;
 }

@@ -15,8 +15,9 @@ enum fact_kind {
 	FACT_ZERO_EXT, /* the upper half is zero */
 	FACT_BOUND,    /* the low `bits` bits are at most max, unsigned */
 	FACT_ADDRESS,  /* it is `value` */
-	FACT_ENTRY, /* an entry of a table of 4-byte distances at `value`, of index at most max */
-	FACT_CODE,  /* an address out of a jump table at `value`, of index at most max */
+	FACT_ENTRY,   /* an entry of a table of 4-byte distances at `value`, of index at most max */
+	FACT_POINTER, /* from the caller, a callee, or memory off the stack, as it was there */
+	FACT_CODE,    /* an address out of a jump table at `value`, of index at most max */
 };
 
 struct fact {
@@ -70,5 +71,8 @@ void facts_branch(struct flow_facts *s, const cs_insn *in, bool is_taken);
 /** facts_jump_table() - is the operand of this indirect jump an entry of a table with a known
  * bound? */
 bool facts_jump_table(const struct flow_facts *s, const cs_insn *in, struct fact *ret);
+
+/** facts_is_pointer() - does this indirect jump go where a FACT_POINTER says? */
+bool facts_is_pointer(const struct flow_facts *s, const cs_insn *in);
 
 #endif

@@ -6,6 +6,8 @@
  *   - at a return, where the stack pointer must be what it was at the start as far as it is known;
  *   - at a direct jump to the start of another function or to the procedure linkage table, and at
  * an indirect one through a slot of the global offset table: a tail call, with the frame gone;
+ *   - at an indirect jump through a pointer that came from elsewhere (a virtual function), when the
+ * frame is gone and no address of a place inside the function is to be found in the file;
  *   - at a call at its very end, or at a trap: these do not come back.
  *
  * A jump out to code that no symbol claims leads to a part that was moved away and lost its symbol,
@@ -216,30 +218,63 @@ static bool read_table_entry(const struct walk *w, const struct fact *table, uin
 	return true;
 }
 
-static void walk_indirect(struct walk *w, const cs_insn *in, const struct flow_facts *s)
+/* Is the address of some place inside the function (not its first instruction) to be found in its
+ * code? */
+static bool has_own_label(struct flow *fl, const struct flow_part *p)
 {
-	const cs_x86_op *op = in->detail->x86.operands;
-	struct fact table;
+	for (uint64_t at = 0; at < p->size; at++) {
+		const struct flow_part *to;
+		const cs_x86_op *op;
+		const cs_insn *in;
+		uint64_t label = 0;
+
+		if (!(p->mark[at] & MARK_LINEAR))
+			continue;
+		in = insn_decode(fl->f->decoder, p->code + at, p->size - at, p->vaddr + at);
+		op = in ? in->detail->x86.operands : NULL;
+		if (in && in->id == X86_INS_LEA && op[1].mem.base == X86_REG_RIP)
+			label = in->address + in->size + (uint64_t)op[1].mem.disp;
+		else if (in && !fl->f->is_relocated && in->detail->x86.op_count == 2 &&
+			 op[1].type == X86_OP_IMM)
+			label = (uint64_t)op[1].imm;
+		to = flow_part_at(fl, label);
+		if (to && label != fl->func.vaddr)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * May a pointer that comes from elsewhere lead back into the function? Only if the address of a
+ * place in it is somewhere.
+ */
+static bool has_labels(struct walk *w)
+{
+	struct flow *fl = w->fl;
+	int r = elf_load_pointers(fl->f);
+
+	if (r < 0)
+		w->failure = r;
+	for (size_t i = 0; r == 0 && i < fl->nr_parts; i++) {
+		const struct flow_part *p = &fl->part[i];
+		uint64_t skipped = p->vaddr == fl->func.vaddr; /* the first instruction */
+
+		if (!p->is_guess &&
+		    (elf_points_into(fl->f, p->vaddr + skipped, p->size - skipped) ||
+		     has_own_label(fl, p)))
+			return true;
+	}
+	return r < 0;
+}
+
+static void walk_table(struct walk *w, uint64_t from, const struct fact *table,
+		       const struct flow_facts *s)
+{
 	uint64_t target;
 
-	if (in->id == X86_INS_JMP && op->type == X86_OP_MEM && op->mem.base == X86_REG_RIP &&
-	    section_name_begins(w->fl, in->address + in->size + (uint64_t)op->mem.disp, ".got")) {
-		if (s->depth != DEPTH_UNKNOWN && s->depth != 0)
-			give_up(w,
-				"at 0x%lx it jumps to a library with its frame still on the stack",
-				in->address);
-		else
-			mark_exit(w->fl, in->address);
-		return;
-	}
-	if (in->id != X86_INS_JMP || !facts_jump_table(s, in, &table)) {
-		give_up(w, "it cannot be told where the jump at 0x%lx leads ('%s %.40s')",
-			in->address, in->mnemonic, in->op_str);
-		return;
-	}
-	for (uint32_t i = 0; i <= table.max && !w->failure; i++) {
-		if (!read_table_entry(w, &table, i, &target)) {
-			give_up(w, "the jump table of 0x%lx cannot be read", in->address);
+	for (uint32_t i = 0; i <= table->max && !w->failure; i++) {
+		if (!read_table_entry(w, table, i, &target)) {
+			give_up(w, "the jump table of 0x%lx cannot be read", from);
 			return;
 		}
 		if (flow_part_at(w->fl, target)) {
@@ -247,10 +282,39 @@ static void walk_indirect(struct walk *w, const cs_insn *in, const struct flow_f
 		} else if (!adopt(w, target)) {
 			if (!w->failure)
 				give_up(w, "the jump table of 0x%lx leads out of the function",
-					in->address);
+					from);
 			return;
 		}
 	}
+}
+
+static void walk_indirect(struct walk *w, const cs_insn *in, const struct flow_facts *s)
+{
+	const cs_x86_op *op = in->detail->x86.operands;
+	uint64_t from = in->address;
+	struct fact table;
+	char text[64];
+	bool is_library;
+
+	(void)snprintf(text, sizeof(text), "%.16s %.40s", in->mnemonic, in->op_str);
+	is_library = in->id == X86_INS_JMP && op->type == X86_OP_MEM &&
+		     op->mem.base == X86_REG_RIP &&
+		     section_name_begins(w->fl, from + in->size + (uint64_t)op->mem.disp, ".got");
+	if (in->id == X86_INS_JMP && !is_library && facts_jump_table(s, in, &table)) {
+		walk_table(w, from, &table, s);
+		return;
+	}
+	/* has_labels() decodes, so the instruction is gone afterwards. */
+	if (!is_library &&
+	    (in->id != X86_INS_JMP || s->depth != 0 || !facts_is_pointer(s, in) || has_labels(w))) {
+		give_up(w, "it cannot be told where the jump at 0x%lx leads ('%s')", from, text);
+		return;
+	}
+	if (s->depth != DEPTH_UNKNOWN && s->depth != 0)
+		give_up(w, "at 0x%lx it jumps to a library with its frame still on the stack",
+			from);
+	else
+		mark_exit(w->fl, from);
 }
 
 static void walk_branch(struct walk *w, const cs_insn *in, const struct insn_effect *e,

@@ -25,7 +25,11 @@ static const struct ends_case cases[] = {
 	{"ends_table_unbounded", "cannot be told where", 0, {0}},
 	{"ends_table_two_ways", "cannot be told where", 0, {0}},
 	{"ends_table_writable", "cannot be read", 0, {0}},
-	{"ends_pointer", "cannot be told where", 0, {0}},
+	{"ends_pointer_loaded", NULL, 1, {9}},
+	{"ends_pointer_framed", "cannot be told where", 0, {0}},
+	{"ends_pointer_sum", "cannot be told where", 0, {0}},
+	{"ends_pointer_data", "cannot be told where", 0, {0}},
+	{"ends_pointer_label", "cannot be told where", 0, {0}},
 	{"ends_moved", NULL, 2, {10, 0}},
 	{"ends_never", "never returns", 0, {0}},
 	{"ends_falls", "runs over its end", 0, {0}},
@@ -88,7 +92,7 @@ static void test_force(void **state)
 {
 	TOCSIN_CLEANUP(bind_returns_done) struct bind_returns ends = {0};
 	TOCSIN_CLEANUP(elf_file_freep) struct elf_file *f = site_open("libcode.so");
-	struct elf_func func = site_func(f, "ends_pointer");
+	struct elf_func func = site_func(f, "ends_table_unbounded");
 	struct tocsin_err err = {0};
 
 	(void)state;

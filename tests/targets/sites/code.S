@@ -445,6 +445,44 @@ begin ends_pointer
 	jmp *8(%rdi)
 end ends_pointer
 
+begin ends_pointer_loaded
+	push %rbx
+	mov (%rdi), %rax
+	mov 16(%rax), %rdx
+	pop %rbx
+	jmp *%rdx
+end ends_pointer_loaded
+
+begin ends_pointer_framed
+	push %rbx
+	jmp *8(%rdi)
+end ends_pointer_framed
+
+begin ends_pointer_sum
+	mov (%rdi), %rax
+	add %rsi, %rax
+	jmp *%rax
+end ends_pointer_sum
+
+/* Its label stands in data, so a pointer may lead to it. */
+begin ends_pointer_data
+	jmp *(%rdi)
+1:	xor %eax, %eax
+	ret
+	.section .data.rel.ro, "aw", @progbits
+	.p2align 3
+	.quad 1b
+	.text
+end ends_pointer_data
+
+begin ends_pointer_label
+	lea 1f(%rip), %rax
+	mov %rax, (%rdi)
+	jmp *(%rdi)
+1:	xor %eax, %eax
+	ret
+end ends_pointer_label
+
 begin ends_moved
 	push %rbx
 	test %edi, %edi
