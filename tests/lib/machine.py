@@ -9,6 +9,7 @@ import platform
 import shutil
 import struct
 import subprocess
+import time
 
 _SYS_BPF = {"x86_64": 321, "aarch64": 280}
 _BPF_PROG_LOAD, _BPF_PROG_GET_FD_BY_ID, _BPF_LINK_GET_FD_BY_ID = 5, 13, 30
@@ -59,10 +60,15 @@ def bpf_objects(pid):
     return found
 
 
-def bpf_objects_left(objects):
-    """Those of bpf_objects() that still exist."""
-    return {"link": {i for i in objects["link"] if _id_exists(_BPF_LINK_GET_FD_BY_ID, i)},
-            "prog": {i for i in objects["prog"] if _id_exists(_BPF_PROG_GET_FD_BY_ID, i)}}
+def bpf_objects_left(objects, timeout_s):
+    """Those of bpf_objects() that still exist; the kernel frees them a little later, so it is given some time."""
+    end = time.monotonic() + timeout_s
+    while True:
+        left = {"link": {i for i in objects["link"] if _id_exists(_BPF_LINK_GET_FD_BY_ID, i)},
+                "prog": {i for i in objects["prog"] if _id_exists(_BPF_PROG_GET_FD_BY_ID, i)}}
+        if not any(left.values()) or time.monotonic() > end:
+            return left
+        time.sleep(0.05)
 
 
 def cpu_cgroup_root():
@@ -114,7 +120,7 @@ class Cgroup:
                 self.path.rmdir()
                 return
             except OSError:
-                subprocess.run(["sleep", "0.02"], check=False)
+                time.sleep(0.02)
         self.path.rmdir()
 
 

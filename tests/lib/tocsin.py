@@ -346,16 +346,21 @@ class Run:
     def program(self, *argv, **how):
         return self.own(Program(argv, **how))
 
-    def target(self, name, *args, **how):
-        """Starts a target program and waits until it is ready."""
+    def target(self, name, *args, urgent=False, **how):
+        """Starts a target program and waits until it is ready. urgent: other load of the machine gives way to it."""
         path = name if "/" in str(name) else target_path(name)
-        return self.own(Target([path, *args], **how)).wait_ready()
+        before = ["nice", "-n", "-20"] if urgent else []
+        return self.own(Target([*before, path, *args], **how)).wait_ready()
 
     def tocsin(self, *args, timeout_s=60, **how):
         """Runs `tocsin ARGS` to its end; returns (status, standard output, standard error)."""
         program = self.own(Program([TOCSIN, *args], stdin=subprocess.DEVNULL, **how))
         status = program.wait(timeout_s)
         return status, program.out.text(), program.err.text()
+
+    def ctl(self, watch, *args):
+        """Runs `tocsin ctl ARGS` against one watch: others may run on this machine."""
+        return self.tocsin("ctl", "--watch", str(watch.pid), *args)
 
     def watch(self, *args, armed=True, **how):
         """Starts `tocsin watch --json ARGS`, and waits until it is armed."""

@@ -8,6 +8,7 @@
  * compares that with what the watch said.
  */
 
+#include <sys/resource.h>
 #include <sys/sdt.h>
 
 #include "acct.h"
@@ -29,6 +30,7 @@ static void schedstat_read(struct trial *trial, unsigned at)
 	char text[96];
 	ssize_t n = pread(trial->schedstat_fd, text, sizeof(text) - 1, 0);
 	unsigned long long run, delay;
+	struct rusage usage;
 
 	if (n <= 0)
 		err(3, "cannot read schedstat");
@@ -37,6 +39,9 @@ static void schedstat_read(struct trial *trial, unsigned at)
 		errx(3, "cannot make sense of schedstat: '%s'", text);
 	trial->run_ns[at] = run;
 	trial->delay_ns[at] = delay;
+	if (getrusage(RUSAGE_THREAD, &usage))
+		err(3, "cannot read the count of switches");
+	trial->switches[at] = (uint64_t)usage.ru_nvcsw + (uint64_t)usage.ru_nivcsw;
 }
 
 void trial_begin(struct trial *trial)
@@ -110,6 +115,16 @@ void helper_join(struct helper *helper)
 	(void)sem_destroy(&helper->go);
 }
 
+uint64_t helper_cpu_ns(const struct helper *helper)
+{
+	clockid_t clock;
+
+	errno = pthread_getcpuclockid(helper->thread, &clock);
+	if (errno)
+		err(3, "cannot find the CPU clock of a helper");
+	return clock_ns(clock);
+}
+
 static const struct trial_case *case_find(const char *name)
 {
 	const struct trial_case *const tables[] = {acct_sched_cases, acct_block_cases};
@@ -129,12 +144,13 @@ static void trial_print(const struct trial *trial)
 		return;
 	}
 	printf("{\"case\":\"%s\",\"id\":%u,\"pid\":%d,\"tid\":%d,\"t\":[%ju,%ju,%ju,%ju],"
-	       "\"cpu\":[%ju,%ju,%ju,%ju],\"run\":%ju,\"delay\":%ju,\"blocked\":%ju,"
-	       "\"stopped\":[%ju,%ju],\"peer\":%d,\"port\":%u,\"count\":%u}\n",
+	       "\"cpu\":[%ju,%ju,%ju,%ju],\"run\":%ju,\"delay\":%ju,\"switches\":%ju,\"blocked\":%ju,"
+	       "\"stopped\":[%ju,%ju],\"peer\":%d,\"peer_ns\":%ju,\"port\":%u,\"count\":%u}\n",
 	       trial->name, trial->id, getpid(), trial->tid, trial->t[0], trial->t[1], trial->t[2],
 	       trial->t[3], trial->cpu_ns[0], trial->cpu_ns[1], trial->cpu_ns[2], trial->cpu_ns[3],
 	       trial->run_ns[1] - trial->run_ns[0], trial->delay_ns[1] - trial->delay_ns[0],
-	       trial->blocked_ns, trial->stopped_ns[0], trial->stopped_ns[1], trial->peer,
+	       trial->switches[1] - trial->switches[0], trial->blocked_ns, trial->stopped_ns[0],
+	       trial->stopped_ns[1], trial->peer, trial->peer_ns[1] - trial->peer_ns[0],
 	       trial->port, trial->count);
 }
 

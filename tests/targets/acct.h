@@ -29,12 +29,14 @@ struct trial {
 	uint64_t cpu_ns[4];
 	uint64_t run_ns[2];   /* schedstat, one tick late */
 	uint64_t delay_ns[2]; /* schedstat, runnable but not running */
+	uint64_t switches[2]; /* off a CPU, for any reason */
 	int schedstat_fd;
 	pid_t tid;
 
 	uint64_t blocked_ns;    /* what the case set out to do, nominal */
 	uint64_t stopped_ns[2]; /* the least and the most that the thread was stopped */
 	pid_t peer;             /* tid of the owner, waker, or competitor; 0: none */
+	uint64_t peer_ns[2];    /* CPU time of the competitor when the section began and ended */
 	unsigned port;
 	unsigned count;   /* how many operations the case made */
 	const char *skip; /* why it could not be run */
@@ -67,6 +69,8 @@ struct helper {
 void helper_start(struct helper *helper, struct trial *trial, void *(*fn)(void *));
 void helper_ready(struct helper *helper); /* called by the helper: ready, then wait for go */
 void helper_join(struct helper *helper);
+/* CPU time of a helper so far. */
+uint64_t helper_cpu_ns(const struct helper *helper);
 
 struct trial_case {
 	const char *name;

@@ -34,6 +34,8 @@ static void *burst_thread(void *arg)
 		sleep_ns(10 * NS_PER_MS);
 		spin_ns(5 * NS_PER_MS);
 	}
+	while (!helper->stop) /* its clock is still wanted */
+		sleep_ns(NS_PER_MS);
 	return NULL;
 }
 
@@ -44,13 +46,15 @@ static void run_fifo(struct trial *trial)
 
 	thread_pin(trial->cpu[1]);
 	helper_start(&helper, trial, burst_thread);
-	if (trial->skip)
-		helper.stop = true;
+	helper.stop = trial->skip != NULL;
 	(void)sem_post(&helper.go);
 	if (!trial->skip) {
+		trial->peer_ns[0] = helper_cpu_ns(&helper);
 		trial_begin(trial);
 		spin_ns(155 * NS_PER_MS);
 		trial_end(trial);
+		trial->peer_ns[1] = helper_cpu_ns(&helper);
+		helper.stop = true;
 	}
 	helper_join(&helper);
 }
@@ -74,9 +78,11 @@ static void run_competitor(struct trial *trial)
 	thread_pin(trial->cpu[1]);
 	helper_start(&helper, trial, competitor_thread);
 	(void)sem_post(&helper.go);
+	trial->peer_ns[0] = helper_cpu_ns(&helper);
 	trial_begin(trial);
 	spin_ns(200 * NS_PER_MS);
 	trial_end(trial);
+	trial->peer_ns[1] = helper_cpu_ns(&helper);
 	helper.stop = true;
 	helper_join(&helper);
 }
@@ -89,10 +95,12 @@ static void run_yield(struct trial *trial)
 	helper_start(&helper, trial, competitor_thread);
 	(void)sem_post(&helper.go);
 	sleep_ns(2 * NS_PER_MS);
+	trial->peer_ns[0] = helper_cpu_ns(&helper);
 	trial_begin(trial);
 	for (trial->count = 0; trial->count < 50; trial->count++)
 		(void)sched_yield(); /* cannot fail on Linux */
 	trial_end(trial);
+	trial->peer_ns[1] = helper_cpu_ns(&helper);
 	helper.stop = true;
 	helper_join(&helper);
 }

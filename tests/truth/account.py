@@ -3,25 +3,37 @@
 
 The program reads each clock on both sides of each probe, so every quantity of its own account is an interval that holds
 the true value whatever the probes cost. A part of the watch's split must lie in that interval, widened by 1 % of its
-length and 100 us: the program's CPU clock and the kernel's schedstat round, and do not switch at the very instruction
-where the scheduler's tracepoint stands.
+length and 100 us.
+
+One thing the program cannot know: the kernel's own clocks of a thread (the CPU clock, schedstat) run ahead of its switches.
+After a wake-up the scheduler saves itself a reading of the clock and takes the wake-up's own for the switch that follows
+(rq_clock_skip_update()), so the time from the wake-up to the switch is "running" there and no delay at all; the watch calls
+it waiting, which it is. It was 2 to 20 us a switch where this was written: so by that much for each switch the watch may
+find less running and more waiting than the program, but never the other way round.
+
+And interrupts: time in which a thread's CPU served one is the thread's running to the watch, and nobody's to the kernel's
+clocks. Only where a device answers many times within a section is it more than the tolerance.
 """
 
 import collections
 
 TOLERANCE_NS = 100_000
 TOLERANCE_SHARE = 0.01
+SWITCH_NS = 20_000
 
-Expect = collections.namedtuple("Expect", "causes peer states", defaults=(None, "any", ()))
-# causes: kinds of which the largest cause (but for the time on a CPU) must be one; None: any
-# peer:   "exact": it names the program's peer; "maybe": if it names one, that; "any": not looked at
+Expect = collections.namedtuple("Expect", "causes peer states interrupts", defaults=(None, "any", (), 0))
+# causes: kinds of which the largest cause must be one, leaving out what a loaded machine adds (SCENERY); None: any
+# peer:   "exact": it names the program's peer; "maybe": if it names one, that; "competitor": the wait is shared out among
+#         those who ran instead, and the program's competitor has its share; "any": not looked at
 # states: states a deadline may find it in; (): any
+# interrupts: the share of its time that a device may take
+SCENERY = ("cpu", "preempted", "runqueue", "short")
 EXPECT = {
     "spin": Expect(None, "any", ("running", "waiting")),
     "quota": Expect(("quota",), "any", ("running", "throttled", "waiting")),
-    "fifo": Expect(("preempted",), "exact"),
-    "competitor": Expect(("preempted",), "exact"),
-    "yield": Expect(("preempted",), "exact"),
+    "fifo": Expect(("preempted",), "competitor"),
+    "competitor": Expect(("preempted",), "competitor"),
+    "yield": Expect(("preempted",), "competitor"),
     "migrate": Expect(),
     "stop": Expect(("stopped",), "exact"),
     "exit": Expect(("sleep",), "any", ("running", "waiting")),
@@ -32,8 +44,8 @@ EXPECT = {
     "pipe": Expect(("ipc",), "exact", ("blocked",)),
     "unix": Expect(("ipc",), "exact", ("blocked",)),
     "tcp": Expect(("network",), "maybe", ("blocked",)),
-    "fsync": Expect(("disk",)),
-    "pagein": Expect(("page_fault",)),
+    "fsync": Expect(("disk",), interrupts=0.05),
+    "pagein": Expect(("page_fault",), interrupts=0.05),
     "flock": Expect(("file_lock",), "exact", ("blocked",)),
     "fork": Expect(("child",), "exact"),
 }
@@ -45,23 +57,27 @@ def own_account(trial):
     elapsed = (t[2] - t[1], t[3] - t[0])
     running = (cpu[2] - cpu[1], cpu[3] - cpu[0])
     blocked = (elapsed[0] - running[1] - delay - stopped[1], elapsed[1] - running[0] - delay - stopped[0])
-    return {"elapsed": elapsed, "running": running, "queued": (delay, delay),
+    ahead = trial["switches"] * SWITCH_NS
+    interrupts = int(elapsed[1] * EXPECT[trial["case"]].interrupts)
+    return {"elapsed": elapsed, "running": (max(0, running[0] - ahead), running[1] + interrupts),
+            "queued": (delay, delay + ahead),
             # A thread that was waiting for a CPU when it was told to stop, stops when it gets one.
             "stopped": (max(0, stopped[0] - delay), stopped[1]),
-            "blocked": (max(0, blocked[0]), max(0, blocked[1]))}
+            # Of a switch itself, up to 2 us are in neither of the kernel's clocks.
+            "blocked": (max(0, blocked[0] - ahead // 10 - interrupts), max(0, blocked[1] + ahead // 10))}
 
 
 def own_faults(trial):
     """What does not add up in the program's own account: then it is no truth to compare with."""
     own = own_account(trial)
-    t = trial["t"]
+    t, cpu = trial["t"], trial["cpu"]
     faults = []
     if not t[0] <= t[1] <= t[2] <= t[3]:
         faults.append(f"the clock goes backwards: {t}")
-    known = own["running"][0] + trial["delay"] + own["stopped"][0]
+    known = cpu[2] - cpu[1] + trial["delay"] + own["stopped"][0]
     if known > own["elapsed"][1] * (1 + TOLERANCE_SHARE) + TOLERANCE_NS:
         faults.append(f"on a CPU, waiting and stopped for {known} of {own['elapsed'][1]} ns")
-    if own["blocked"][1] + TOLERANCE_NS < trial["blocked"] * (1 - TOLERANCE_SHARE):
+    if own["blocked"][1] < trial["blocked"] / 2:
         faults.append(f"blocked for {own['blocked'][1]} ns, meant {trial['blocked']}")
     return faults
 
@@ -95,12 +111,24 @@ def split_faults(trial, violation):
     return faults
 
 
+def _competitor_faults(trial, violation):
+    """Of the wait, the competitor must have at least half of what it ran, by its own clock."""
+    waits = [c for c in violation["causes"] if c["kind"] in ("preempted", "runqueue")]
+    mine = sum(c["ns"] for c in waits if c.get("peer", {}).get("tid") == trial["peer"])
+    if mine < trial["peer_ns"] / 2 or not trial["peer_ns"]:
+        return [f"of the wait {mine} ns are laid to the competitor {trial['peer']}, which ran for {trial['peer_ns']}: "
+                f"{[c['text'] for c in waits]}"]
+    return []
+
+
 def cause_faults(trial, violation):
     """Where the watch's reason is not the program's."""
     expect = EXPECT[trial["case"]]
-    causes = [c for c in violation["causes"] if c["kind"] != "cpu"]
     if expect.causes is None:
         return []
+    if expect.peer == "competitor":
+        return _competitor_faults(trial, violation)
+    causes = [c for c in violation["causes"] if c["kind"] not in SCENERY]
     if not causes:
         return [f"no cause, want one of {expect.causes}"]
     largest = max(causes, key=lambda c: c["ns"])

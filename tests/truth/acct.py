@@ -25,17 +25,20 @@ def trials_of(target):
     return {o["case"]: o for o in target.objects() if "case" in o}
 
 
+def reported(trial, watch, section):
+    """The one violation of a case under one of the sections."""
+    found = matching(watch.violations(section=section, tid=trial["tid"]), trial["t"])
+    check(len(found) == 1, f"{section}: {len(found)} violations, want one")
+    return found[0]
+
+
 def judge(run, trial, watch):
     """Everything that must hold for one case, under both sections."""
-    if "skip" in trial:
-        raise tocsin.Skip(trial["skip"])
     faults = account.own_faults(trial)
     check(not faults, "the program's own account does not add up: " + "; ".join(faults))
     for name in SECTIONS:
         section = f"acct_{name}"
-        found = matching(watch.violations(section=section, tid=trial["tid"]), trial["t"])
-        check(len(found) == 1, f"{section}: {len(found)} violations, want one")
-        violation = found[0]
+        violation = reported(trial, watch, section)
         fired = [f for f in watch.of_type("fired") if f["section"] == section and
                  (f["tid"], f["start_ns"]) == (violation["tid"], violation["start_ns"])]
         faults = (account.split_faults(trial, violation) + account.cause_faults(trial, violation) +
@@ -60,13 +63,30 @@ class Session:
         self.trials = {}
 
     def run(self, run, *options, cases=CASES):
-        target = run.target("acct", "-d", run.scratch, *options, *cases)
+        target = run.target("acct", "-d", run.scratch, *options, *cases, urgent=True)
         self.watch = run.watch("-p", str(target.pid), *SECTIONS.values())
         target.go()
         check_equal(target.finish(120), 0, f"exit status of the target\n{target.err.text()}\n")
-        self.watch.stop()
+        check_equal(self.watch.interrupt(), 0, f"exit status of the watch\n{self.watch.err.text()}\n")
         self.trials = trials_of(target)
         check_equal(sorted(self.trials), sorted(cases), "cases")
+
+
+def judge_again(run, case, here, *options):
+    """Judges a case; when the kernel did not show a switch of it, and the watch says so, tries it again by itself."""
+    for _ in range(3):
+        check(case in here.trials, "the target did not run this case")
+        trial = here.trials[case]
+        if "skip" in trial:
+            raise tocsin.Skip(trial["skip"])
+        if all(reported(trial, here.watch, f"acct_{name}")["split_known"] for name in SECTIONS):
+            judge(run, trial, here.watch)
+            return
+        check(here.watch.summary()["losses"]["gap"], "no split is claimed, and no switch was missed")
+        run.note("a switch was not seen by the kernel's tracepoint: tried again")
+        here = Session()
+        here.run(run, *options, cases=[case])
+    check(False, "no split three times in a row")
 
 
 session = Session()
@@ -75,6 +95,7 @@ session = Session()
 @suite.test("every case under one watch")
 def every_case(run):
     session.run(run)
+    session.watch.check_sound(losses=("gap",))
     summary = session.watch.section("acct_usdt")
     trials = [t for t in session.trials.values() if "skip" not in t]
     check_equal(summary["closed"], len(trials) - 1, "sections closed")
@@ -85,8 +106,7 @@ def every_case(run):
 def add_case(name):
     @suite.test(f"{name}")
     def case(run):
-        check(name in session.trials, "the target did not run this case")
-        judge(run, session.trials[name], session.watch)
+        judge_again(run, name, session)
 
 
 for case_name in CASES:
@@ -97,9 +117,25 @@ for case_name in CASES:
 def main_thread(run):
     here = Session()
     here.run(run, "-m", cases=["spin", "sleep", "mutex", "pipe"])
-    for trial in here.trials.values():
+    here.watch.check_sound(losses=("gap",))
+    for case, trial in here.trials.items():
         check_equal(trial["tid"], trial["pid"], "thread")
-        judge(run, trial, here.watch)
+        judge_again(run, case, here, "-m")
+
+
+def quota_session(run, group):
+    """The case `quota` in a cgroup; for how long that was throttled."""
+    here = Session()
+    target = run.target("acct", "quota", urgent=True)
+    here.watch = run.watch("-p", str(target.pid), *SECTIONS.values())
+    group.add(target.pid)
+    before = group.throttled_ns()
+    target.go()
+    check_equal(target.finish(120), 0, "exit status of the target")
+    throttled = group.throttled_ns() - before
+    here.watch.stop(losses=("gap",))
+    here.trials = trials_of(target)
+    return here, throttled
 
 
 @suite.test("quota", needs=["cgroup"])
@@ -107,24 +143,15 @@ def quota(run):
     group = machine.Cgroup("quota")
     run.defer(group.close)
     group.set_quota(20_000, 100_000)
-    target = run.target("acct", "quota")
-    watch = run.watch("-p", str(target.pid), *SECTIONS.values())
-    group.add(target.pid)
-    before = group.throttled_ns()
-    target.go()
-    check_equal(target.finish(120), 0, "exit status of the target")
-    throttled = group.throttled_ns() - before
-    watch.stop()
-    trial = trials_of(target)["quota"]
-    if not watch.summary()["throttle_known"]:
+    here, throttled = quota_session(run, group)
+    if not here.watch.summary()["throttle_known"]:
         raise tocsin.Skip("this kernel does not say when a task is throttled")
-    judge(run, trial, watch)
-    violation = matching(watch.violations(section="acct_usdt"), trial["t"])[0]
+    trial = here.trials["quota"]
+    judge(run, trial, here.watch)
+    violation = reported(trial, here.watch, "acct_usdt")
     # The group's clock counts from the moment that its quota was used up, the thread's from when it gave way.
-    check(violation["split_ns"]["throttled"] <= throttled * 1.01 + 4_000_000,
-          f"throttled {violation['split_ns']['throttled']}, the cgroup was for {throttled}")
-    check(violation["split_ns"]["throttled"] >= throttled * 0.8, f"throttled {violation['split_ns']['throttled']}, "
-          f"the cgroup was for {throttled}")
+    said = violation["split_ns"]["throttled"]
+    check(throttled * 0.8 <= said <= throttled * 1.01 + 4_000_000, f"throttled {said}, the cgroup was for {throttled}")
     cause = max(violation["causes"], key=lambda c: c["ns"])
     check(group.path.name in cause.get("subject", "") + cause["text"], f"the cgroup is not named: {cause}")
     spells = [s["cgroup"] for s in violation["spells"] if "cgroup" in s]

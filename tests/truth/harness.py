@@ -127,8 +127,8 @@ def trial(case="nanosleep", **changes):
     """The program's view of violation(): probes of 200 ns."""
     made = {"case": case, "id": 1, "pid": 90, "tid": 100, "t": [5000 * MS - 100, 5000 * MS + 100, 5010 * MS - 100,
                                                               5010 * MS + 100],
-            "cpu": [0, 1000, 4 * MS + 500, 4 * MS + 1500], "run": 4 * MS, "delay": 0, "blocked": 6 * MS, "stopped": [0, 0],
-            "peer": 101, "port": 0, "count": 0}
+            "cpu": [0, 1000, 4 * MS + 500, 4 * MS + 1500], "run": 4 * MS, "delay": 0, "switches": 2, "blocked": 6 * MS, "stopped": [0, 0],
+            "peer": 101, "peer_ns": 6 * MS, "port": 0, "count": 0}
     made.update(changes)
     return made
 
@@ -137,7 +137,8 @@ def trial(case="nanosleep", **changes):
 def account_split(_):
     check_equal(account.own_faults(trial()), [], "the made-up account")
     check_equal(account.split_faults(trial(), violation()), [], "faults")
-    for off, good in ((130_000, True), (150_000, False), (-130_000, True), (-150_000, False)):
+    # 1 % of 4 ms and 100 us; below, also what the kernel's clocks run ahead in two switches.
+    for off, good in ((130_000, True), (150_000, False), (-170_000, False), (-130_000, True)):
         moved = violation(split_ns=split(running=4 * MS + off, blocked=6 * MS - off))
         faults = account.split_faults(trial(), moved)
         check((not faults) == good, f"running is off by {off}: {faults}")
@@ -145,7 +146,7 @@ def account_split(_):
     check(account.split_faults(trial(), violation(end_ns=5010 * MS + 101)), "an end outside the probe is not found")
     wrong = violation(split_ns=split(running=4 * MS, waiting=6 * MS))
     check(account.split_faults(trial(), wrong), "waiting instead of blocked is not found")
-    check(account.own_faults(trial(blocked=7 * MS)), "a program that blocked too little is not found")
+    check(account.own_faults(trial(blocked=14 * MS)), "a program that blocked too little is not found")
     check(account.own_faults(trial(delay=7 * MS)), "a program whose parts are too long is not found")
 
 
@@ -158,8 +159,9 @@ def account_cause(_):
         return violation(causes=[first, violation()["causes"][1]])
 
     good = (("nanosleep", caused("sleep")), ("mutex", caused("lock", 101)), ("tcp", caused("network")),
-            ("tcp", caused("network", 101)), ("spin", caused("unknown")))
-    bad = (("nanosleep", caused("ipc")), ("mutex", caused("lock")), ("mutex", caused("lock", 102)),
+            ("tcp", caused("network", 101)), ("spin", caused("unknown")), ("fifo", caused("preempted", 101)))
+    bad = (("fifo", caused("preempted", 102)), ("fifo", caused("sleep", 101)),
+           ("nanosleep", caused("ipc")), ("mutex", caused("lock")), ("mutex", caused("lock", 102)),
            ("tcp", caused("network", 102)), ("mutex", caused("lock", 101, "none")), ("mutex", violation(causes=[])))
     for case, made in good:
         check_equal(account.cause_faults(trial(case), made), [], f"faults of {case}")

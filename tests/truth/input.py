@@ -191,9 +191,7 @@ def check_clean(target, path, before, held):
     check_equal(sorted(after), sorted(before), "executable mappings of the program")
     differ = [k for k in before if after[k] != before[k]]
     check(not differ, f"the text differs in {differ}")
-    while any((left := machine.bpf_objects_left(held)).values()) and time.monotonic() < end:
-        time.sleep(0.05)
-    check_equal(left, {"link": set(), "prog": set()}, "left in the kernel")
+    check_equal(machine.bpf_objects_left(held, 5), {"link": set(), "prog": set()}, "left in the kernel")
     check(target.running(), f"the program is gone\n{target.err.text()}")
 
 

