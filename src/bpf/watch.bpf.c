@@ -72,6 +72,15 @@ INLINE struct open_section *slot_at(struct thread *t, __u32 i)
 	return &t->open[i];
 }
 
+/* Nothing is open there, or what was is of a section that the collector has taken away: its stop
+ * will not come. */
+INLINE bool slot_is_idle(struct open_section *o)
+{
+	__u64 ctl = *(volatile __u64 *)&o->ctl;
+
+	return !ctl || dropped[CTL_SECTION(ctl)];
+}
+
 /* A slot for one more open section; WATCH_OPEN when there is none. */
 INLINE __u32 slot_find(struct thread *t)
 {
@@ -80,9 +89,23 @@ INLINE __u32 slot_find(struct thread *t)
 	if (i < WATCH_OPEN)
 		return i;
 	for (i = 0; i < WATCH_OPEN; i++)
-		if (!t->open[i].ctl)
+		if (slot_is_idle(&t->open[i]))
 			break;
 	return i;
+}
+
+/* Give back the idle slots above the last open one. */
+INLINE void top_lower(struct thread *t)
+{
+	for (__u32 n = 0; n < WATCH_OPEN; n++) {
+		__u32 i = t->top - 1;
+
+		if (i >= WATCH_OPEN || !slot_is_idle(&t->open[i]))
+			break;
+		t->top = i;
+	}
+	if (!t->top && t->n_long)
+		spells_drop(t);
 }
 
 INLINE int section_start(void *ctx, __u64 cookie, __u64 user_sp)
@@ -116,6 +139,8 @@ INLINE int section_start(void *ctx, __u64 cookie, __u64 user_sp)
 		if (t->top && !(p->flags & WATCH_PROBE_SWITCHES_STACKS))
 			frames_prune(t, sp);
 	}
+	if (t->top && slot_is_idle(slot_at(t, t->top - 1)))
+		top_lower(t);
 	i = slot_find(t);
 	if (i >= WATCH_OPEN) {
 		lose(LOSS_OPEN_FULL);
@@ -144,19 +169,6 @@ INLINE int section_start(void *ctx, __u64 cookie, __u64 user_sp)
 	if (c && (c->armed_at <= now || c->armed_at > deadline))
 		kick();
 	return 0;
-}
-
-INLINE void top_lower(struct thread *t)
-{
-	for (__u32 n = 0; n < WATCH_OPEN; n++) {
-		__u32 i = t->top - 1;
-
-		if (i >= WATCH_OPEN || t->open[i].ctl)
-			break;
-		t->top = i;
-	}
-	if (!t->top && t->n_long)
-		spells_drop(t);
 }
 
 /* The newest open section that this stop ends; WATCH_OPEN when there is none. */

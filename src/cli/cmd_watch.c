@@ -116,8 +116,8 @@ struct run {
 	struct ctl_server *ctl;
 	int signal_fd;
 	uint64_t end_ns; /* CLOCK_MONOTONIC, 0: none */
-	bool stopping;
-	bool is_reader_gone;
+	int stopping;    /* not 0: the loop ends */
+	int signal;      /* that ended it, 0: none */
 };
 
 /* --- what the command line asks for
@@ -228,6 +228,7 @@ static void say_bound(const struct watch *w, unsigned i)
 
 static bool ctl_list(struct watch *w, char *answer, size_t len)
 {
+	char line[SECTION_TEXT_MAX];
 	size_t used = 0;
 
 	for (unsigned i = 0; i < watch_nr_sections(w) && used < len - 1; i++) {
@@ -235,7 +236,8 @@ static bool ctl_list(struct watch *w, char *answer, size_t len)
 		const struct section *s = watch_section(w, i, &active);
 
 		if (active)
-			used += (size_t)snprintf(answer + used, len - used, "%s\n", s->text);
+			used += (size_t)snprintf(answer + used, len - used, "%s\n",
+						 section_normal(s, line, sizeof(line)));
 	}
 	return true;
 }
@@ -310,7 +312,28 @@ static void signals_take(struct run *run)
 		if (info.ssi_signo == SIGHUP && wanted.budgets.nr)
 			reread(run);
 		else
-			run->stopping = true;
+			run->stopping = run->signal = (int)info.ssi_signo;
+	}
+}
+
+/* Whoever ends the watch ends the command as well: a terminal has told it already, others have not.
+ * It gets the time that it takes, unless we are asked once more. */
+static void child_end(struct run *run, int signal)
+{
+	struct pollfd p[] = {{.fd = run->child.pid_fd, .events = POLLIN},
+			     {.fd = run->signal_fd, .events = POLLIN}};
+
+	if (!run->has_child || child_reap(&run->child))
+		return;
+	if (poll(p, 1, 200) == 0)
+		(void)kill(run->child.pid, signal); /* gone meanwhile: as good */
+	while (!child_reap(&run->child)) {
+		if (poll(p, 2, -1) < 0 && errno != EINTR)
+			return;
+		if (p[1].revents)
+			return;
+		(void)watch_poll(
+			run->watch); /* its last sections; a sink's trouble shows at the end */
 	}
 }
 
@@ -356,7 +379,7 @@ static int loop(struct run *run)
 					       run); /* a peer's trouble is the peer's */
 		r = r ?: output_tick(run->output, run->watch);
 		if (is_over(run))
-			run->stopping = true;
+			run->stopping = 1;
 	}
 	return r;
 }
@@ -369,12 +392,8 @@ static int finish(struct run *run, int r)
 		r = watch_poll(run->watch);
 	if (!r)
 		r = output_finish(run->output, run->watch);
-	if (r == -EPIPE) { /* whoever read has seen enough: no failure of ours */
-		run->is_reader_gone = true;
-		r = 0;
-	}
 	if (r)
-		cli_error("the watch failed: %s", tocsin_errno_text(r, why, sizeof(why)));
+		cli_error("the watch ends: %s", tocsin_errno_text(r, why, sizeof(why)));
 	return r;
 }
 
@@ -461,6 +480,19 @@ static int arm(struct run *run, const struct watch_options *opts,
 	return -1;
 }
 
+/* A name that nobody has yet may be meant so, or be misspelt. */
+static void say_names(const struct watch_options *opts)
+{
+	for (size_t i = 0; i < opts->nr_comms; i++) {
+		struct pid_set found TOCSIN_CLEANUP(pid_set_done) = {0};
+
+		if (!process_find_comm(opts->comm[i], &found) && !found.nr)
+			(void)fprintf(stderr,
+				      "no process is named '%s' yet: later ones will be watched\n",
+				      opts->comm[i]);
+	}
+}
+
 /* Return: the exit status. */
 static int watch_run(struct run *run, const struct watch_options *opts, struct section_list *list)
 {
@@ -473,6 +505,7 @@ static int watch_run(struct run *run, const struct watch_options *opts, struct s
 	if (r)
 		return cli_fail(r == -EEXIST || r == -ENOENT ? CLI_USAGE : CLI_FAILED, &err);
 	handlers.arg = run->output;
+	output_limit(run->output, wanted.count);
 	status = arm(run, opts, &handlers, list);
 	if (status >= 0)
 		return status;
@@ -481,6 +514,7 @@ static int watch_run(struct run *run, const struct watch_options *opts, struct s
 		(void)cli_fail(CLI_FAILED, &err);
 		err.nr_causes = 0;
 	}
+	say_names(opts);
 	r = output_armed(run->output, run->watch);
 	(void)fprintf(stderr, "armed: %u sections, %u probes\n", watch_nr_sections(run->watch),
 		      watch_nr_probes(run->watch));
@@ -491,6 +525,8 @@ static int watch_run(struct run *run, const struct watch_options *opts, struct s
 			return cli_fail(r == -ENOENT ? CLI_NOT_FOUND : CLI_CANNOT_RUN, &err);
 	}
 	r = r ?: loop(run);
+	if (run->signal)
+		child_end(run, run->signal);
 	r = finish(run, r);
 	return status_of(run, r);
 }

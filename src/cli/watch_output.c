@@ -57,6 +57,7 @@ struct output {
 	int64_t realtime_offset_ns;
 	uint64_t nr_violations;
 	uint64_t nr_fired;
+	uint64_t limit;
 	bool has_strict_loss;
 };
 
@@ -248,13 +249,21 @@ static int sum_up(struct output *o, const struct violation *v)
 	return 0;
 }
 
+void output_limit(struct output *o, uint64_t nr_violations)
+{
+	o->limit = nr_violations;
+}
+
 int output_section(void *arg, const struct watch_record *record)
 {
 	struct output *o = arg;
-	struct violation *v TOCSIN_CLEANUP(violation_freep) = violation_from(o, record);
+	struct violation *v TOCSIN_CLEANUP(violation_freep) = NULL;
 	bool is_open;
 	int r;
 
+	if (o->limit && o->nr_violations >= o->limit)
+		return 0;
+	v = violation_from(o, record);
 	if (!v)
 		return -ENOMEM;
 	is_open = v->flags & VIOLATION_OPEN;

@@ -25,6 +25,9 @@ int output_open(const struct output_options *opts, struct output **ret, struct t
 /** output_close() - Return: NULL. */
 struct output *output_close(struct output *o);
 
+/** output_limit() - after so many violations nothing more is put out; 0: no limit. */
+void output_limit(struct output *o, uint64_t nr_violations);
+
 /** output_armed() - the watch stands. Return: 0, or a sink's error. */
 int output_armed(struct output *o, struct watch *w);
 

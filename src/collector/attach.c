@@ -181,7 +181,7 @@ static int key_from_usdt(struct job *j, const struct elf_usdt *site)
 	if (j->key < 0)
 		return 0;
 	if ((unsigned)j->key >= site->nr_args)
-		return tocsin_err_fail(-ENOENT, j->err, "%s:%s has %u arguments: there is no arg%d",
+		return tocsin_err_fail(-EINVAL, j->err, "%s:%s has %u arguments: there is no arg%d",
 				       site->provider, site->name, site->nr_args, j->key);
 	if (site->arg[j->key].kind == ARG_NONE)
 		return tocsin_err_fail(-EINVAL, j->err, "arg%d of %s:%s cannot be read: %s", j->key,

@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
 #include "../base/cleanup.h"
 
@@ -57,9 +57,17 @@ static void watch_closep(struct watch **w)
 
 static int check_pids(const struct pid_set *pids, struct tocsin_err *err)
 {
-	for (size_t i = 0; i < pids->nr; i++)
+	char exe[64], program[2];
+
+	for (size_t i = 0; i < pids->nr; i++) {
 		if (!process_exists(pids->pid[i]))
 			return tocsin_err_fail(-ESRCH, err, "no process %d", pids->pid[i]);
+		(void)snprintf(exe, sizeof(exe), "/proc/%d/exe", pids->pid[i]);
+		if (readlink(exe, program, sizeof(program)) < 0 && errno == ENOENT)
+			return tocsin_err_fail(-ESRCH, err,
+					       "process %d runs no program: it is a kernel thread",
+					       pids->pid[i]);
+	}
 	return 0;
 }
 
@@ -185,7 +193,15 @@ int watch_add(struct watch *w, struct section *s, struct tocsin_err *err)
 
 static void entry_remove(struct watch *w, unsigned i)
 {
+	static const struct watch_probe nothing; /* ACT_NONE */
+	const struct attachment *a = &w->entry[i].attachment;
+
+	/* The kernel takes probes away some time after their links are closed, and not in our
+	 * order: a start that still fires would open what no stop closes. */
 	watch_kernel_drop_section(w->kernel, i);
+	for (size_t n = 0; n < a->nr; n++)
+		(void)watch_kernel_set_probe(w->kernel, a->cookie[n],
+					     &nothing); /* the place exists: cannot fail */
 	attachment_done(&w->entry[i].attachment);
 	w->entry[i].active = false;
 }
