@@ -2,8 +2,9 @@
 /*
  * `tocsin bench attach`: what the two probes of a section cost the program.
  *
- * A worker calls a begin and an end function in a loop and times slices of about a millisecond; a
- * round's figure is the median slice, so that an interrupt, or another program's turn on the CPU,
+ * A worker calls a begin and an end function in a loop and times short slices; a measurement is a
+ * low percentile of them (bench_undisturbed()), so that an interrupt, or another program's turn on
+ * the CPU,
  * costs a slice and not the round. Within a round everything is measured once, one after the other:
  * the sites with nothing attached, then attached with programs that look their probe up and find
  * that it does nothing, then with sections. The last two use the same links; only the table that
@@ -22,8 +23,8 @@
 #include "bench_sites.h"
 #include "bench_worker.h"
 
-#define SLICE_NS 1000000
-#define SLICES   41
+#define SLICE_NS 200000
+#define SLICES   150
 
 #define BUDGET_NS 1000000000ull /* far from what a pair takes, even when it is interrupted */
 
@@ -107,8 +108,7 @@ static int measure(void *shared, uint64_t subject, uint64_t site)
 		slice[i] = (double)ns / (double)n;
 		area->turns += n;
 	}
-	bench_sort(slice, SLICES);
-	area->ns = bench_median(slice, SLICES);
+	area->ns = bench_undisturbed(slice, SLICES);
 	if (subject == PAIR) {
 		memcpy(&byte, (const void *)(uintptr_t)bench_site_begin((enum bench_site)site), 1);
 		area->is_call = byte == 0xe8;

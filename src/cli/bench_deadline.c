@@ -126,7 +126,7 @@ static int floor_run(struct deadline *d, bench_job_fn job, enum bench_value p50)
 	if (r)
 		return failed(d, r);
 	memcpy(late_ns, d->area->late_ns, sizeof(late_ns));
-	percentiles_add(d->run, p50, late_ns, BENCH_SECTIONS);
+	percentiles_add(d->run, p50, late_ns, d->area->nr_late);
 	return 0;
 }
 

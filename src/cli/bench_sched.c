@@ -8,10 +8,12 @@
  * open. Every measurement has processes of its own, as a watched thread stays watched until it
  * ends.
  *
- * The machine's mood changes over seconds, and loading takes one: so rounds with the hooks loaded
- * stand between measurements without, and each ratio is against the mean of the measurements just
- * before and just after its round. The order of the modes turns round every round. A measurement
- * is the median of slices of about a millisecond.
+ * The machine's mood changes over seconds, and loading takes one. So rounds with the hooks loaded
+ * stand between measurements without, and each ratio is against the mean of those just before and
+ * just after its round; the order of the modes turns round every round. And each short slice of
+ * turns is followed by one of plain system calls, which no hook slows: a measurement is what an
+ * undisturbed turn takes in such calls, not in nanoseconds. Where others work, that is twice as
+ * steady.
  *
  * That the mode was what it claims to be is checked by the sections that the kernel half counted.
  */
@@ -30,9 +32,10 @@
 
 #define BUDGET_NS 3600000000000ull /* nothing comes due while it is measured */
 #define WARM_NS   20000000
-#define TAKE_NS   150000000
-#define SLICE_NS  1000000
-#define SLICES    400
+#define TAKE_NS   120000000
+#define SLICE_NS  100000
+#define SLICES    1000
+#define CALLS     4 /* for each turn; about as long */
 
 /* After the hooks went, the kernel frees what they were; that is nobody's cost here. */
 #define SETTLE_NS 100000000
@@ -70,6 +73,7 @@ struct area {
 	int cpu[2];
 	_Atomic int is_ready; /* the bystander has been registered */
 	double ns;            /* there and back */
+	double calls;         /* the same, in system calls */
 };
 
 /* --- in the worker: two players and a bystander --- */
@@ -94,9 +98,17 @@ static bool turns(int out_fd, int in_fd, unsigned n)
 	return true;
 }
 
+static void calls(int out_fd, unsigned n)
+{
+	char byte = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		(void)!write(out_fd, &byte, 0); /* nothing: it is the call that counts */
+}
+
 static int serve(struct area *area, int out_fd, int in_fd)
 {
-	double slice[SLICES];
+	double turn[SLICES], call[SLICES];
 	uint64_t begin = clock_now_ns(), now = begin;
 	unsigned n = 0, nr = 0, each;
 
@@ -106,15 +118,18 @@ static int serve(struct area *area, int out_fd, int in_fd)
 	each = (unsigned)((uint64_t)n * SLICE_NS / (now - begin)) + 1;
 	begin = now;
 	while (nr < SLICES && now < begin + TAKE_NS) {
-		uint64_t start = clock_now_ns();
+		uint64_t start = clock_now_ns(), between;
 
 		if (!turns(out_fd, in_fd, each))
 			return 1;
+		between = clock_now_ns();
+		calls(out_fd, CALLS * each);
 		now = clock_now_ns();
-		slice[nr++] = (double)(now - start) / each;
+		turn[nr] = (double)(between - start) / each;
+		call[nr++] = (double)(now - between) / (CALLS * each);
 	}
-	bench_sort(slice, nr);
-	area->ns = bench_median(slice, nr);
+	area->ns = bench_undisturbed(turn, nr);
+	area->calls = area->ns / bench_undisturbed(call, nr);
 	return 0;
 }
 
@@ -215,11 +230,11 @@ struct sched {
 	struct bench_worker worker;
 	struct bench_half half;
 	unsigned nr_pipes;
-	double nothing_ns[PIPES_NR]; /* the last measurement without hooks; 0: none yet */
+	double nothing[PIPES_NR]; /* the last measurement without hooks, in calls */
 	struct tocsin_err *err;
 };
 
-static int take(struct sched *s, enum pipes pipes, enum mode mode, double *ret_ns)
+static int take(struct sched *s, enum pipes pipes, enum mode mode, double *ret_calls)
 {
 	int r;
 
@@ -228,17 +243,17 @@ static int take(struct sched *s, enum pipes pipes, enum mode mode, double *ret_n
 	r = bench_worker_do(&s->worker, measure, mode, 0);
 	if (r)
 		return tocsin_err_fail(r, s->err, "the bench's own children failed");
-	*ret_ns = s->area->ns;
+	*ret_calls = s->area->calls;
 	return 0;
 }
 
 /* The same with the hooks, if everything was counted that should have been, and nothing else. */
-static int take_loaded(struct sched *s, enum pipes pipes, enum mode mode, double *ret_ns)
+static int take_loaded(struct sched *s, enum pipes pipes, enum mode mode, double *ret_calls)
 {
 	struct bench_count before, after;
 	int r = bench_half_count(&s->half, SITE, &before);
 
-	r = r ?: take(s, pipes, mode, ret_ns);
+	r = r ?: take(s, pipes, mode, ret_calls);
 	r = r ?: bench_half_count(&s->half, SITE, &after);
 	if (r)
 		return r;
@@ -253,19 +268,24 @@ static int take_loaded(struct sched *s, enum pipes pipes, enum mode mode, double
 }
 
 /* Without hooks: the base of the ratios on both sides. */
-static int take_nothing(struct sched *s, double *ret_ns)
+static int take_nothing(struct sched *s, double *ret_calls)
 {
 	int r = 0;
 
-	for (unsigned p = 0; p < s->nr_pipes && !r; p++)
-		r = take(s, (enum pipes)p, NOTHING, &ret_ns[p]);
+	for (unsigned p = 0; p < s->nr_pipes && !r; p++) {
+		r = take(s, (enum pipes)p, NOTHING, &ret_calls[p]);
+		if (!r)
+			bench_add(s->run,
+				  p == PIPE1 ? BENCH_V_sched_pipe1_ns : BENCH_V_sched_pipe2_ns,
+				  s->area->ns);
+	}
 	return r;
 }
 
 static int round_of(struct sched *s, unsigned round)
 {
 	struct timespec settle = {.tv_nsec = SETTLE_NS};
-	double ns[PIPES_NR][MODES_NR] = {0}, after[PIPES_NR] = {0};
+	double loaded[PIPES_NR][MODES_NR] = {0}, after[PIPES_NR] = {0};
 	int r = bench_half_open(&s->half, 0, s->err);
 
 	r = r ?: bench_half_attach(&s->half, SITE, BUDGET_NS, -1, s->err);
@@ -274,20 +294,18 @@ static int round_of(struct sched *s, unsigned round)
 		int mode = round % 2 ? MODES_NR - i : i;
 
 		for (unsigned p = 0; p < s->nr_pipes && !r; p++)
-			r = take_loaded(s, (enum pipes)p, (enum mode)mode, &ns[p][mode]);
+			r = take_loaded(s, (enum pipes)p, (enum mode)mode, &loaded[p][mode]);
 	}
 	bench_half_close(&s->half);
 	(void)clock_nanosleep(CLOCK_MONOTONIC, 0, &settle, NULL);
 	r = r ?: take_nothing(s, after);
 	for (unsigned p = 0; p < s->nr_pipes && !r; p++) {
-		double base = (s->nothing_ns[p] + after[p]) / 2;
+		double base = (s->nothing[p] + after[p]) / 2;
 
-		bench_add(s->run, p == PIPE1 ? BENCH_V_sched_pipe1_ns : BENCH_V_sched_pipe2_ns,
-			  after[p]);
-		bench_add(s->run, ratio[p][NOTHING], after[p] / s->nothing_ns[p]);
+		bench_add(s->run, ratio[p][NOTHING], after[p] / s->nothing[p]);
 		for (int mode = NOBODY; mode < MODES_NR; mode++)
-			bench_add(s->run, ratio[p][mode], ns[p][mode] / base);
-		s->nothing_ns[p] = after[p];
+			bench_add(s->run, ratio[p][mode], loaded[p][mode] / base);
+		s->nothing[p] = after[p];
 	}
 	return r;
 }
@@ -304,7 +322,7 @@ int bench_sched(struct bench_run *run, struct tocsin_err *err)
 	s.area = bench_area_new(sizeof(*s.area));
 	if (s.area)
 		r = bench_worker_start(&s.worker, s.area, run->cpu, err);
-	r = r ?: take_nothing(&s, s.nothing_ns);
+	r = r ?: take_nothing(&s, s.nothing);
 	for (unsigned i = 0; i < run->rounds && !r; i++)
 		r = round_of(&s, i);
 	bench_worker_end(&s.worker);

@@ -32,6 +32,12 @@ double bench_percentile(const double *sorted, size_t nr, double share)
 	return sorted[rank > nr ? nr - 1 : rank ? rank - 1 : 0];
 }
 
+double bench_undisturbed(double *slice, size_t nr)
+{
+	bench_sort(slice, nr);
+	return bench_percentile(slice, nr, 0.10);
+}
+
 double bench_median(const double *sorted, size_t nr)
 {
 	if (!nr)

@@ -20,6 +20,15 @@ void bench_sort(double *v, size_t nr);
  */
 double bench_percentile(const double *sorted, size_t nr, double share);
 
+/**
+ * bench_undisturbed() - what something takes when nothing comes in between.
+ * @slice: what short stretches of it took, turn by turn; sorted here
+ *
+ * Interrupts and other programs' turns on the CPU only ever add, and mostly to a minority of the
+ * slices: so this is a low percentile, which is steadier than the least.
+ */
+double bench_undisturbed(double *slice, size_t nr);
+
 /** bench_median() - the middle one, or the mean of the two in the middle; 0 of none. @sorted:
  * rising. */
 double bench_median(const double *sorted, size_t nr);

@@ -24,13 +24,15 @@ struct bench_area {
 	_Atomic uint64_t rival_until;
 	_Atomic uint64_t rival_from, rival_to; /* when it last had the CPU */
 	struct bench_section section[BENCH_SECTIONS];
+	unsigned nr_late;
 	double late_ns[BENCH_SECTIONS]; /* of the floors */
 };
 
 /** bench_subject_run() - BENCH_SECTIONS sections by plan @plan. */
 int bench_subject_run(void *area, uint64_t plan, uint64_t unused);
 
-/** bench_subject_signal() - the floor: how late a timer's signal reaches a running thread. */
+/** bench_subject_signal() - the floor: how late a timer's signal reaches a thread that has the CPU.
+ */
 int bench_subject_signal(void *area, uint64_t unused, uint64_t unused_too);
 
 /** bench_subject_sleep() - the floor: how late a sleep of the budget's length ends. */

@@ -21,7 +21,7 @@ static const struct opt options[] = {
 	{.kind = OPT_GROUP, .name = "Measuring"},
 	{OPT_U64, 'n', "rounds", "N", "measure each figure in N rounds",
 	 "A figure is the median of its rounds, in which everything that is compared is measured in turn.",
-	 &wanted.rounds, 1, BENCH_ROUNDS_MAX, "7 to 11"},
+	 &wanted.rounds, 1, BENCH_ROUNDS_MAX, "7 to 15"},
 	{OPT_DURATION, 0, "budget", "TIME", "budget of the sections of deadline", NULL,
 	 &wanted.budget_ns, 200000, 100000000, "2ms"},
 	{OPT_FLAG, 0, "check", NULL, "exit with 1 if a figure is over its bar",
