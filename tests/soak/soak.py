@@ -27,7 +27,7 @@ done = {}
 def run_soak(run):
     log = pathlib.Path(run.scratch, "log")
     target = run.target(judge.program(), log, SECONDS, THREADS, SEED, *judge.BUDGETS_US)
-    watch = run.watch("-p", str(target.pid), *judge.sections(), store=pathlib.Path(run.scratch, "lines"))
+    watch = run.watch("--ring", "64M", "-p", str(target.pid), *judge.sections(), store=pathlib.Path(run.scratch, "lines"))
     target.go()
     check_equal(target.finish(SECONDS + 60), 0, f"exit status of the target\n{target.err.text()}\n")
     time.sleep(0.2)  # abandoned sections are reported as the threads go
