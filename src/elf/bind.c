@@ -3,12 +3,14 @@
  * Where may a probe go? A wrong answer does not fail, it makes somebody's service compute wrong
  * results or die, so a place is given only when all of this is known about it:
  *
- *   - it is the beginning of an instruction, in executable code;
- *   - the kernel will notice it, and executes this instruction rightly under a probe (insn.c has
- * both lists);
- *   - when it is a 5-byte nop, which is replaced by a call: the function keeps nothing below the
- * stack pointer (flow.c). Measured on a leaf function with its data there: 999,999 wrong results of
- * 1,000,000.
+ *  - it is the beginning of an instruction, in executable code;
+ *
+ *  - the kernel will notice it, and executes this instruction rightly under a probe (insn.c says
+ *    which it does not);
+ *
+ *  - when it is a 5-byte nop, which is replaced by a call: the function keeps nothing below the
+ *    stack pointer (flow.c). Measured on a leaf function with its data there: 999,999 wrong
+ *    results of 1,000,000.
  *
  * For the start of a function there is a choice. An emulated instruction costs a tenth of a
  * single-stepped one, so the place is moved down over instructions that leave everything as the

@@ -6,11 +6,13 @@
  * moving it. A probe that is entered by a call (on a 5-byte nop) writes there. There is no record
  * of which functions do so, but it can be seen:
  *
- *   - an operand below rsp (`-8(%rsp)`), in whatever function;
- *   - in a function that calls nothing, an operand below rbp that reaches further down than what
- * was reserved after rbp had been set (this is what unoptimised leaf functions look like);
- *   - in such a function, a copy of rsp in another register: how far down that reaches is not
- * followed.
+ *  - an operand below rsp (`-8(%rsp)`), in whatever function;
+ *
+ *  - in a function that calls nothing, an operand below rbp that reaches further down than what
+ *    was reserved after rbp had been set (this is what unoptimised leaf functions look like);
+ *
+ *  - in such a function, a copy of rsp in another register: how far down that reaches is not
+ *    followed.
  *
  * A function that calls something has no red zone, for the callee's frame would lie in it. What a
  * tail call does is done after the frame is gone, and does not count as calling. Code that cannot

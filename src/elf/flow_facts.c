@@ -3,18 +3,18 @@
  * What has to be known about registers to follow an indirect jump, and about the stack to know a
  * jump out of the function from one inside it.
  *
- * A switch becomes a jump through a table in read-only data. gcc and clang write
+ * A switch becomes a jump through a table in read-only data. Compilers write
  *
- *     cmp $N,%edi / ja default            or  cmpl $N,(mem) / ja default / mov (mem),%eax     or
- * and $N,%eax mov %edi,%eax                           a 32-bit write clears the upper half; movzx
- * does too lea table(%rip),%rdx movslq (%rdx,%rax,4),%rax / add %rdx,%rax / jmp *%rax distances
- * from the table jmp *table(,%rax,8)                                          or addresses, where
- * the program is not relocated
+ *     cmp $N,%edi; ja default            or of memory: cmpl $N,(%rdi); ja default; mov (%rdi),%eax
+ *     mov %edi,%eax                      a 32-bit write clears the upper half; or movzx, or and $N
+ *     lea table(%rip),%rdx
+ *     movslq (%rdx,%rax,4),%rax          4-byte distances from the table
+ *     add %rdx,%rax; jmp *%rax           or jmp *table(,%rax,8) where nothing is relocated
  *
- * in any order, with other instructions in between and the table's address set outside the loop. So
- * the facts are kept per register along every way, and where two ways meet only what both say
- * remains. Facts only ever get lost at a place, so the walk ends. Anything not understood leaves no
- * fact: the jump is then not followed, and the function is refused, never guessed at.
+ * with other instructions in between and the table's address often set outside the loop. So the
+ * facts are kept per register along every way, and where two ways meet only what both say remains.
+ * At one place facts only ever get lost, so the walk ends. Anything not understood leaves no fact:
+ * the jump is then not followed, and the function is refused, never guessed at.
  */
 #include "flow_facts.h"
 

@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: MIT
 /*
- * Where does a function end? Every way through it is followed from its first instruction and from
- * the landing pads of its exception table, with the facts of flow_facts.h. It ends
+ * Where does a function end? Every way through it is followed, from its first instruction and out
+ * of calls also to where its exception table says that exceptions land, with the facts of
+ * flow_facts.h. It ends
  *
- *   - at a return, where the stack pointer must be what it was at the start as far as it is known;
- *   - at a direct jump to the start of another function or to the procedure linkage table, and at
- * an indirect one through a slot of the global offset table: a tail call, with the frame gone;
- *   - at an indirect jump through a pointer that came from elsewhere (a virtual function), when the
- * frame is gone and no address of a place inside the function is to be found in the file;
- *   - at a call at its very end, or at a trap: these do not come back.
+ *  - at a return, where the stack pointer must be what it was at the start as far as it is known;
+ *
+ *  - at a direct jump to the start of another function or to the procedure linkage table, and at
+ *    an indirect one through a slot of the global offset table: a tail call, with the frame gone;
+ *
+ *  - at an indirect jump through a pointer that came from elsewhere (a virtual function), when the
+ *    frame is gone and no address of a place inside the function is to be found in the file;
+ *
+ *  - at a call at its very end, or at a trap: these do not come back.
  *
  * A jump out to code that no symbol claims leads to a part that was moved away and lost its symbol,
  * or to a function that lost it: either is added and followed. So is one to which exceptions land.

@@ -8,19 +8,22 @@
  * pushes three registers: what a function keeps below the stack pointer is overwritten.
  *
  * Its analysis is a table by the first opcode byte, and that is where programs get hurt. Measured
- * on Linux 6.18, each with 1,000 calls whose result was compared with that of the unprobed
- * instruction:
+ * on Linux 6.18, 1,000 calls each, their results compared with those without a probe:
  *
- *   never fires  segment and lock prefixes (0x26 0x2e 0x36 0x3e 0xf0: also `notrack jmp` and long
- * nops), 16-bit branches, and opcodes on the kernel's list of bad ones. A file that no process has
- * mapped takes the probe without error. wrong        AVX instructions: of the encodings with a VEX
- * or EVEX prefix the table sees the opcode byte behind it, which means something else there.
- * vmovdqu (store), vpor, vpcmpeqb, vpshufd, vpbroadcastb and vpsubsb are "emulated" as jumps and
- *                calls: never executed, 1,000 results of 1,000 wrong. vfnmadd132ss passes for popf
- * and dies of SIGTRAP. vpxor and vmovdqu (load) pass for in and out: never fire. dies syscall
- * (SIGSEGV at the first hit), pushf (it saves the trap flag of the single step; the popf that
- *                follows sets it: SIGTRAP).
- *   wrong        xchg %rax,%r8 passes for nop.
+ *  - Never fires: instructions with a segment or lock prefix (0x26 0x2e 0x36 0x3e 0xf0: also
+ *    `notrack jmp` and some long nops), 16-bit branches, and opcodes on the kernel's list of bad
+ *    ones. Where no process has mapped the file yet, the attach succeeds all the same.
+ *
+ *  - Computes wrong results: AVX. Of an instruction with a VEX or EVEX prefix the table sees the
+ *    opcode byte behind it, which means something else there. vmovdqu (store), vpor, vpcmpeqb,
+ *    vpshufd, vpbroadcastb, vpsubsb and vpsubsw pass for jumps and calls: they are "emulated" and
+ *    never executed, 1,000 results of 1,000 wrong. vpxor and vmovdqu (load) are on the list of
+ *    bad ones, as in and out, and never fire; vpaddb and vxorps work.
+ *
+ *  - Computes wrong results: xchg %rax,%r8 passes for a nop.
+ *
+ *  - Dies: vfnmadd132ss passes for popf (SIGTRAP). pushf saves the trap flag of the single step,
+ *    and the popf that follows sets it (SIGTRAP). syscall (SIGSEGV at the first hit).
  *
  * So insn_judge() repeats the kernel's table, from the bytes, and names what it gets wrong.
  * Decoding for everything else is Capstone's. Its lists of written registers have gaps, so a first
@@ -297,8 +300,8 @@ static const char *danger_of(const struct raw *r, enum insn_danger *ret)
 /* Everything that some kernel takes for a nop when it is 5 bytes long. */
 static bool is_wide_nop(const struct raw *r, const uint8_t *code, size_t len)
 {
-	unsigned modrm = r->second, reg = (modrm >> 3 & 7) | (r->rex & 4) << 1,
-		 rm = (modrm & 7) | (r->rex & 1) << 3;
+	unsigned modrm = r->second, reg = (modrm >> 3 & 7) | (r->rex & 4u) << 1,
+		 rm = (modrm & 7) | (r->rex & 1u) << 3;
 
 	if (r->has_vex)
 		return false;

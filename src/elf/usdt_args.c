@@ -2,9 +2,9 @@
 /*
  * Arguments of USDT sites, as the assembler wrote the operand that the compiler chose:
  *
- *   SIZE@OPERAND, SIZE one of 1 2 4 8, negative for signed, with an 'f' behind for floating point;
- * very old notes have no SIZE@ $12  %r13d  (%rax)  -8(%rbp)  (%rax,%rbx,8)  16(%rax,%rbx)
- * counter(%rip)
+ *   SIZE@OPERAND   SIZE is 1 2 4 8, negative for signed, with an `f` behind for floating point;
+ *                  very old notes have no SIZE@
+ *   $12  %r13d  (%rax)  -8(%rbp)  (%rax,%rbx,8)  16(%rax,%rbx)  counter(%rip)
  *
  * What cannot be read from the registers and memory of the stopped thread becomes ARG_NONE with the
  * reason; the site itself stays usable. A position given by a symbol (`counter(%rip)`) is one: the

@@ -182,7 +182,8 @@ static void test_stripped(void **state)
 
 	(void)state;
 	assert_int_equal(bind_offset(f, moved, false, &p, &err), -EPERM);
-	assert_non_null(strstr(tocsin_err_text(&err, text, sizeof(text)), "below the stack pointer"));
+	assert_non_null(
+		strstr(tocsin_err_text(&err, text, sizeof(text)), "below the stack pointer"));
 	moved = site_func(whole, "local_nop5").offset;
 	assert_int_equal(bind_offset(whole, moved, false, &p, NULL), 0);
 	err.nr_causes = 0;
@@ -210,10 +211,15 @@ static void test_compiled(void **state)
 		assert_non_null(strstr(tocsin_err_text(&err, text, sizeof(text)), "5-byte nop"));
 		assert_int_equal(bind_func_entry(f, &func, false, &p, NULL), 0);
 		assert_int_not_equal(p.cost, BIND_NOP5);
-		func = site_func(f, "padded"); /* 1-byte nops in front */
+		/* 1-byte nops in front; clang writes one of 5 bytes, with data below the stack
+		 * pointer. */
+		func = site_func(f, "padded");
 		assert_int_equal(bind_func_entry(f, &func, false, &p, NULL), 0);
-		assert_int_equal(p.cost, BIND_EMULATED);
-		assert_int_equal(p.shift, strcmp(files[i], "plain_cet") == 0 ? 4 : 0);
+		assert_int_not_equal(p.cost, BIND_NOP5);
+		if (p.byte == 0x90) {
+			assert_int_equal(p.cost, BIND_EMULATED);
+			assert_int_equal(p.shift, strcmp(files[i], "plain_cet") == 0 ? 4 : 0);
+		}
 	}
 }
 

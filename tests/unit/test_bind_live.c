@@ -10,7 +10,7 @@
 #include <linux/perf_event.h>
 #include <sys/syscall.h>
 
-#define KEPT  __attribute__((noinline, noclone, used))
+#define KEPT  __attribute__((noinline, used))
 #define CALLS 200
 #define NOP5  ".byte 0x0f, 0x1f, 0x44, 0x00, 0x00\n"
 
