@@ -63,6 +63,11 @@ def target_path(name):
     return str(path)
 
 
+def with_libraries():
+    """Environment for a copy of a target elsewhere, which does not find its library beside it."""
+    return {"LD_LIBRARY_PATH": str(TARGETS)}
+
+
 class Lines:
     """Collects the lines of a stream in a thread, so that a test can wait for one."""
 
@@ -362,9 +367,10 @@ class Run:
         """Runs `tocsin ctl ARGS` against one watch: others may run on this machine."""
         return self.tocsin("ctl", "--watch", str(watch.pid), *args)
 
-    def watch(self, *args, armed=True, **how):
-        """Starts `tocsin watch --json ARGS`, and waits until it is armed."""
-        watch = self.own(Watch([TOCSIN, "watch", "--json", *args], **how))
+    def watch(self, *args, armed=True, urgent=False, **how):
+        """Starts `tocsin watch --json ARGS`, and waits until it is armed. urgent: as in target()."""
+        before = ["nice", "-n", "-20"] if urgent else []
+        watch = self.own(Watch([*before, TOCSIN, "watch", "--json", *args], **how))
         if armed:
             watch.wait_armed()
         return watch

@@ -9,12 +9,19 @@
  * exits inside a section. Nothing is printed meanwhile: every section is logged to memory and
  * written to FILE at the end.
  *
+ * Beside them a real-time thread on each CPU does nothing but sleep for a millisecond and log how
+ * late it was woken: what the machine's own timers are worth, at the same time and under the same
+ * load.
+ *
  * FILE: "TOCSOAK1", then one record a section, little endian:
  *
  *   u64 t[4]   the clock before and after the start probe, before and after the stop probe
  *   u32 tid
  *   u16 kind
  *   u16 flags  1: the thread exited inside it, between t[2] and t[3]
+ *
+ * A record of kind 0xffff is a real-time thread's: tid is its CPU, t[0] when it was to wake, t[3]
+ * when it did.
  */
 
 #include <sys/sdt.h>
@@ -25,6 +32,8 @@
 #define LIFE         100u
 #define RECORDS_MAX  (1u << 18) /* a worker stops early when its log is full */
 #define RECORD_LEFT  1u
+#define KIND_TIMER   0xffffu
+#define TIMER_NS     NS_PER_MS
 #define SHAPE_ACROSS 2u
 
 struct record {
@@ -206,8 +215,8 @@ static void *life_thread(void *arg)
 
 	for (unsigned i = 0; i < LIFE && !worker_is_done(w); i++) {
 		shape_run(w, false);
-		if (random_below(w, 4) == 0)
-			sleep_ns(random_below(w, NS_PER_MS));
+		if (random_below(w, 2) == 0)
+			sleep_ns(random_below(w, 4 * NS_PER_MS));
 	}
 	if (leaves && !worker_is_done(w))
 		shape_run(w, true);
@@ -247,6 +256,43 @@ static void *manager_thread(void *arg)
 	return NULL;
 }
 
+/* How late a sleep ends; without the privilege for a real-time priority nothing is logged. */
+static void *timer_thread(void *arg)
+{
+	struct worker *w = arg;
+	const struct sched_param param = {.sched_priority = 90};
+
+	thread_pin(cpus[w->random & 1]);
+	if (sched_setscheduler(0, SCHED_FIFO, &param))
+		return NULL;
+	while (now_ns() < end_ns && w->nr_records < RECORDS_MAX) {
+		struct record *r = &w->record[w->nr_records++];
+		uint64_t due = now_ns() + TIMER_NS;
+		struct timespec at = {(time_t)(due / NS_PER_S), (long)(due % NS_PER_S)};
+
+		while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL) == EINTR)
+			;
+		*r = (struct record){
+			{due, due, due, now_ns()}, (uint32_t)cpus[w->random & 1], KIND_TIMER, 0};
+	}
+	return NULL;
+}
+
+static struct worker *workers_make(unsigned nr, uint64_t seed)
+{
+	struct worker *worker = calloc(nr, sizeof(*worker));
+
+	if (!worker)
+		err(3, "no memory");
+	for (unsigned i = 0; i < nr; i++) {
+		worker[i].random = (seed + i + 1) * 0x9e3779b97f4a7c15ull;
+		worker[i].record = calloc(RECORDS_MAX, sizeof(struct record));
+		if (!worker[i].record)
+			err(3, "no memory");
+	}
+	return worker;
+}
+
 static void log_write(const char *path, const struct worker *worker, unsigned nr_workers)
 {
 	FILE *f = fopen(path, "we");
@@ -272,25 +318,21 @@ int main(int argc, char **argv)
 	for (unsigned i = 0; i < KINDS; i++)
 		budget_ns[i] = target_u64(argv[5 + i]) * NS_PER_US;
 	cpus_find(cpus);
-	worker = calloc(nr_workers, sizeof(*worker));
-	if (!worker)
-		err(3, "no memory");
-	for (unsigned i = 0; i < nr_workers; i++) {
-		worker[i].random = (target_u64(argv[4]) + i + 1) * 0x9e3779b97f4a7c15ull;
-		worker[i].record = calloc(RECORDS_MAX, sizeof(struct record));
-		if (!worker[i].record)
-			err(3, "no memory");
-	}
+	/* The last two are for the timers. */
+	worker = workers_make(nr_workers + 2, target_u64(argv[4]));
+	worker[nr_workers].random = 0;
+	worker[nr_workers + 1].random = 1;
 	target_ready();
 	end_ns = now_ns() + target_u64(argv[2]) * NS_PER_S;
-	for (unsigned i = 0; i < nr_workers; i++)
-		worker[i].manager = thread_start(manager_thread, &worker[i]);
-	for (unsigned i = 0; i < nr_workers; i++) {
+	for (unsigned i = 0; i < nr_workers + 2; i++)
+		worker[i].manager =
+			thread_start(i < nr_workers ? manager_thread : timer_thread, &worker[i]);
+	for (unsigned i = 0; i < nr_workers + 2; i++) {
 		(void)pthread_join(worker[i].manager, NULL);
 		records += worker[i].nr_records;
 		lives += worker[i].lives;
 	}
-	log_write(argv[1], worker, nr_workers);
+	log_write(argv[1], worker, nr_workers + 2);
 	printf("{\"records\":%u,\"threads\":%u}\n", records, lives);
 	return 0;
 }

@@ -205,7 +205,20 @@ def soak_perfect(_):
     verdict = judge.judge(log, events)
     check_equal(verdict.faults(), [], "faults")
     check(100 < verdict.over < 300, f"{verdict.over} over budget")
-    check_equal(verdict.lateness()["p99"], 3000, "lateness")
+    check_equal(judge.percentiles(verdict.late_ns)["p99"], 3000, "lateness")
+
+
+@suite.test("soak's judge: missed deadlines are measured against the machine's timers")
+def soak_missed(_):
+    log, events = soak_run()
+    dropped = [e for e in events if e["type"] == "fired"][:12]
+    lost = [e for e in events if e not in dropped]
+    good, bad = [3000] * 1000, [3000] * 900 + [100 * MS] * 100
+    check_equal(judge.judge(log, events, good).missed_allowed(), 0, "allowed on a good machine")
+    check("missed" in str(judge.judge(log, lost, good).faults()), "missed deadlines are not found on a good machine")
+    check_equal(judge.judge(log, lost, bad).faults(), [], "faults where one timer in ten does not come")
+    check("missed" in str(judge.judge(log, [e for e in events if e["type"] != "fired"], bad).faults()),
+          "a watch that never fires is not found on a bad machine")
 
 
 @suite.test("soak's judge: each thing made wrong is found, and nothing else")

@@ -29,8 +29,8 @@ def _flow(mode, n, *ways):
 
 CASES = [
     Case("leaf with a red zone", "hurt_leaf", ("20000",), (
-        Way("USDT on a five-byte nop", "usdt:hurt:leaf .. leaf_done < 10s", REFUSED, reason=r"red zone"),
-        Way("the nop by its offset", "{path}:{hurt_leaf_site} .. {path}:{leaf_done} < 10s", REFUSED, reason=r"red zone"),
+        Way("USDT on a five-byte nop", "usdt:hurt:leaf .. leaf_done < 10s", REFUSED, reason=r"below the stack pointer"),
+        Way("the nop by its offset", "{path}:{hurt_leaf_site} .. {path}:{leaf_done} < 10s", REFUSED, reason=r"below the stack pointer"),
         Way("start and stop", "func:leaf .. leaf_done < 10s", ACCEPTED, 20000),
         Way("entry to return", "func:leaf < 10s", EITHER, 20000))),
     Case("C++ throw", "hurt_throw", ("1000",), (

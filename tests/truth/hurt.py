@@ -64,7 +64,7 @@ for hazard in hazards.CASES:
 def force(run):
     target = run.target("hurt_leaf", "100")
     watch = run.watch("-p", str(target.pid), "--force", "usdt:hurt:leaf .. leaf_done < 10s")
-    check("red zone" in watch.err.text(), f"no warning: {watch.err.text()}")
+    check("below the stack pointer" in watch.err.text(), f"no warning: {watch.err.text()}")
     target.go()
     check(target.finish() in (0, 1), "the program ended by something else than its own verdict")
     check_equal(watch.interrupt(), 0, "exit status of the watch")
@@ -86,11 +86,11 @@ def twice(run):
 @suite.test("watches come and go while the program runs")
 def storm(run):
     path = target_path("hurt_flow")
-    plain = hazards.outcome(run.target(path, "longjmp", "400000"))
-    target = run.target(path, "longjmp", "400000")
+    plain = hazards.outcome(run.target(path, "longjmp", "160000000"))
+    target = run.target(path, "longjmp", "160000000")
     target.go()
     rounds = 0
-    while target.running() and rounds < 10:
+    while target.running() and rounds < 5:
         watch = run.watch("-p", str(target.pid), "func:watched .. watched_done < 10s", armed=False)
         if not watch.err.wait(lambda w=watch: any("armed:" in line for line in w.err.lines), 30):
             break  # the program was over first
