@@ -291,10 +291,14 @@ class Watch(Program):
         return self.malformed + self.checker.finish()
 
     def check_sound(self, losses=()):
-        """Nothing malformed, nothing inconsistent, nothing lost but in the counters named."""
+        """Nothing malformed, nothing inconsistent, nothing lost but in the counters named.
+
+        A switch that the kernel's tracepoint did not show is no fault of the watch, which then claims no split; the soak
+        says how often that may be.
+        """
         faults = self.faults()
         check(not faults, "the output is not sound:\n  " + "\n  ".join(faults[:20]))
-        lost = {k: v for k, v in self.summary()["losses"].items() if v and k not in losses}
+        lost = {k: v for k, v in self.summary()["losses"].items() if v and k not in losses and k != "gap"}
         check(not lost, f"losses: {lost}")
         check_equal(self.summary()["records_lost"], 0, "records lost")
 

@@ -95,7 +95,7 @@ session = Session()
 @suite.test("every case under one watch")
 def every_case(run):
     session.run(run)
-    session.watch.check_sound(losses=("gap",))
+    session.watch.check_sound()
     summary = session.watch.section("acct_usdt")
     trials = [t for t in session.trials.values() if "skip" not in t]
     check_equal(summary["closed"], len(trials) - 1, "sections closed")
@@ -117,7 +117,7 @@ for case_name in CASES:
 def main_thread(run):
     here = Session()
     here.run(run, "-m", cases=["spin", "sleep", "mutex", "pipe"])
-    here.watch.check_sound(losses=("gap",))
+    here.watch.check_sound()
     for case, trial in here.trials.items():
         check_equal(trial["tid"], trial["pid"], "thread")
         judge_again(run, case, here, "-m")
@@ -133,7 +133,7 @@ def quota_session(run, group):
     target.go()
     check_equal(target.finish(120), 0, "exit status of the target")
     throttled = group.throttled_ns() - before
-    here.watch.stop(losses=("gap",))
+    here.watch.stop()
     here.trials = trials_of(target)
     return here, throttled
 
