@@ -61,7 +61,7 @@ void watch_kernel_defaults(struct watch_kernel_config *cfg)
 		.max_keyed = 65536,
 		.max_stacks = 4096,
 		.max_deadlines = 8192,
-		.ring_bytes = 16u << 20,
+		.ring_bytes = 8u << 20,
 		.cgroup_subsys = ~0u,
 	};
 }

@@ -90,7 +90,7 @@ static const struct opt options[] = {
 	{OPT_U64, 0, "max-deadlines", "N", "threads off a CPU with a deadline, a CPU", NULL,
 	 &wanted.max_deadlines, 16, 1u << 22, "8192"},
 	{OPT_SIZE, 0, "ring", "SIZE", "bytes of the ring of events, a power of two", NULL,
-	 &wanted.ring_bytes, 65536, 1u << 30, "16M"},
+	 &wanted.ring_bytes, 65536, 1u << 30, "8M"},
 	{.kind = OPT_END},
 };
 
