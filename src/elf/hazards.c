@@ -2,8 +2,7 @@
 /*
  * Can a function of this file be unwound through, or be left on one stack and gone on with on
  * another? The signs are in hazards.def: sections, symbols (defined or used), libraries named in
- * the dynamic section. A file without any symbols and without a dynamic section could do anything,
- * and is taken to do both.
+ * the dynamic section. A file without any symbols could do anything, and is taken to do both.
  */
 #include <errno.h>
 #include <string.h>

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * The notes of <sys/sdt.h>: section .note.stapsdt, owner "stapsdt", type 3. The descriptor of each
- * is
+ * The notes of <sys/sdt.h>: section .note.stapsdt, owner "stapsdt", type 3. Their descriptor is
  *
  *   u64 location | u64 base | u64 semaphore | provider NUL | name NUL | arguments NUL
  *

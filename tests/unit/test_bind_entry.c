@@ -124,6 +124,7 @@ static void test_offsets(void **state)
 		{"zone_frame_beyond_site", 0, "below its frame", BIND_NOP5},
 		{"zone_copied_site", 0, "copies the stack pointer", BIND_NOP5},
 		{"zone_calls_site", 0, NULL, BIND_NOP5},
+		{"zone_moved_frame_site", 0, "below its frame", BIND_NOP5},
 		{"zone_moved_site", 0, "below the stack pointer", BIND_NOP5},
 		{"entry_push", 1, NULL, BIND_STEPPED},
 		{"entry_push", 2, NULL, BIND_STEPPED},

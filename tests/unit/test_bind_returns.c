@@ -22,6 +22,8 @@ static const struct ends_case cases[] = {
 	{"ends_conditional_tail", "conditional jump", 0, {0}},
 	{"ends_table", NULL, 4, {29, 35, 41, 44}},
 	{"ends_table_memory", NULL, 1, {37}},
+	{"ends_table_changed", "cannot be told where", 0, {0}},
+	{"ends_unreached", "no way was found", 0, {0}},
 	{"ends_table_unbounded", "cannot be told where", 0, {0}},
 	{"ends_table_two_ways", "cannot be told where", 0, {0}},
 	{"ends_table_writable", "cannot be read", 0, {0}},

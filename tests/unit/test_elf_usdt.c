@@ -127,6 +127,7 @@ static void test_moved_notes(void **state)
 	TOCSIN_CLEANUP(elf_file_freep) struct elf_file *f = site_open("libnotes.so");
 	struct elf_func sites = site_func(f, "hand_sites");
 	struct elf_usdt *found = NULL;
+	GElf_Shdr probes;
 	size_t nr = 0;
 
 	(void)state;
@@ -143,7 +144,8 @@ static void test_moved_notes(void **state)
 	assert_int_equal(elf_find_usdt(f, "hand", "counted", &found, &nr, NULL, NULL), 0);
 	assert_int_equal(nr, 1);
 	assert_int_equal(found[0].vaddr, sites.vaddr + 5);
-	assert_true(found[0].semaphore_offset > 0);
+	assert_non_null(elf_section_find(f->elf, ".probes", &probes));
+	assert_int_equal(found[0].semaphore_offset, probes.sh_offset);
 	elf_usdt_free(found, nr);
 }
 

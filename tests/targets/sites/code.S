@@ -115,6 +115,18 @@ zone_moved_back:
 	ret
 end zone_moved
 
+/* As before, with a frame of which the moved part shows nothing. */
+begin zone_moved_frame
+	push %rbp
+	mov %rsp, %rbp
+	mov %edi, -4(%rbp)
+	test %edi, %edi
+	je zone_moved_frame.cold
+	mov -4(%rbp), %eax
+	pop %rbp
+	ret
+end zone_moved_frame
+
 /* Forms of the nop. */
 begin nop5_plain
 	NOP5
@@ -398,6 +410,32 @@ table_memory:
 	.text
 end ends_table_memory
 
+/* What was compared is written before it is used. */
+begin ends_table_changed
+	lea table_changed(%rip), %rdx
+	cmpl $1, (%rdi)
+	ja 9f
+	mov %esi, (%rdi)
+	mov (%rdi), %eax
+	movslq (%rdx,%rax,4), %rax
+	add %rdx, %rax
+	jmp *%rax
+1:	nop
+9:	ret
+	.section .rodata
+	.p2align 2
+table_changed:
+	.long 1b - table_changed, 9b - table_changed
+	.text
+end ends_table_changed
+
+begin ends_unreached
+	jmp 1f
+	xor %eax, %eax
+	ret
+1:	ret
+end ends_unreached
+
 begin ends_table_unbounded
 	lea table(%rip), %rdx
 	mov %edi, %eax
@@ -556,6 +594,18 @@ zone_moved_site:
 	NOP5
 	jmp zone_moved_back
 end zone_moved.cold
+
+	.type zone_moved_frame.cold, @function
+zone_moved_frame.cold:
+	.cfi_startproc
+	.cfi_def_cfa_offset 16
+	.globl zone_moved_frame_site
+zone_moved_frame_site:
+	NOP5
+	xor %eax, %eax
+	pop %rbp
+	ret
+end zone_moved_frame.cold
 
 /* A label without type or size, its end known from the unwinding table only. */
 	.text
