@@ -10,6 +10,8 @@
  * tail calls, fork, pthread_exit and recursion come through unharmed (of recursion more than 64
  * deep the rest is not seen).
  *
+ * setjmp and its kin keep their return address for a second use, long after the probe is gone.
+ *
  * So a return probe is given only where the file shows no sign of either danger (hazards.def) and
  * its first instruction can be probed. What is not known: a C program that throws by way of a
  * library's library, or one that loads such a library while it runs.
@@ -113,6 +115,19 @@ static int by_ends(struct flow *fl, struct bind_returns *ret, char *why, size_t 
 	return 0;
 }
 
+/* Return: text, or NULL: a return probe is safe as far as can be known. */
+static const char *why_no_return_probe(const struct elf_hazards *h, const struct elf_func *func,
+				       const char *entry_why)
+{
+	if (h->throws[0])
+		return h->throws;
+	if (h->switches[0])
+		return h->switches;
+	if (hazards_returns_twice(func->name))
+		return "its return address is used twice";
+	return entry_why;
+}
+
 int bind_func_returns(struct elf_file *f, const struct elf_func *func, bool force,
 		      struct bind_returns *ret, struct tocsin_err *err)
 {
@@ -132,10 +147,7 @@ int bind_func_returns(struct elf_file *f, const struct elf_func *func, bool forc
 	if (r < 0)
 		return r;
 	has_entry = true_entry(fl, &entry, entry_why, sizeof(entry_why)) == 0;
-	reason = h->throws[0]     ? h->throws
-		 : h->switches[0] ? h->switches
-		 : has_entry      ? NULL
-				  : entry_why;
+	reason = why_no_return_probe(h, func, has_entry ? NULL : entry_why);
 	if (!reason) {
 		r = by_return_probe(&entry, &found);
 		(void)snprintf(

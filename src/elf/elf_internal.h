@@ -142,6 +142,7 @@ bool elf_points_into(const struct elf_file *f, uint64_t vaddr, uint64_t size);
 
 /* hazards.c */
 int elf_find_hazards(struct elf_file *f, const struct elf_hazards **ret); /* 0, -ENOMEM */
+bool hazards_returns_twice(const char *name);
 
 /* insn.c */
 struct insn_decoder *insn_decoder_free(struct insn_decoder *d);

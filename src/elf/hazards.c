@@ -22,10 +22,24 @@ static const struct sign signs[] = {
 #define SYMBOL(what, name)  {SIGN_SYMBOL, offsetof(struct elf_hazards, what), name},
 #define SECTION(what, name) {SIGN_SECTION, offsetof(struct elf_hazards, what), name},
 #define LIBRARY(what, name) {SIGN_LIBRARY, offsetof(struct elf_hazards, what), name},
+#define TWICE(name)
 #include "hazards.def"
 #undef SYMBOL
 #undef SECTION
 #undef LIBRARY
+#undef TWICE
+};
+
+static const char *const twice[] = {
+#define SYMBOL(what, name)
+#define SECTION(what, name)
+#define LIBRARY(what, name)
+#define TWICE(name) name,
+#include "hazards.def"
+#undef SYMBOL
+#undef SECTION
+#undef LIBRARY
+#undef TWICE
 };
 
 static void see(struct elf_hazards *h, enum sign_kind kind, const char *name)
@@ -120,4 +134,13 @@ int elf_find_hazards(struct elf_file *f, const struct elf_hazards **ret)
 	}
 	*ret = f->hazards;
 	return 0;
+}
+
+bool hazards_returns_twice(const char *name)
+{
+	for (size_t i = 0; i < sizeof(twice) / sizeof(*twice); i++)
+		if (strncmp(name, twice[i], strcspn(name, "@")) == 0 &&
+		    strlen(twice[i]) == strcspn(name, "@"))
+			return true;
+	return false;
 }

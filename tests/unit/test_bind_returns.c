@@ -131,6 +131,31 @@ static void test_plain(void **state)
 	}
 }
 
+/* Another reason for probes on the ends. */
+static void expect_by_ends(const char *file, const char *name, const char *words)
+{
+	TOCSIN_CLEANUP(bind_returns_done) struct bind_returns ends = {0};
+	TOCSIN_CLEANUP(elf_file_freep) struct elf_file *f = site_open(file);
+	struct elf_func func = site_func(f, name);
+
+	assert_int_equal(bind_func_returns(f, &func, false, &ends, NULL), 0);
+	assert_false(ends.by_return_probe);
+	if (!strstr(ends.why, words))
+		fail_msg("'%s' does not say '%s'", ends.why, words);
+}
+
+static void test_linked(void **state)
+{
+	(void)state;
+	expect_by_ends("plain_linked", "leaf", "is linked with 'libstdc++");
+}
+
+static void test_returns_twice(void **state)
+{
+	(void)state;
+	expect_by_ends("plain_pie", "sigsetjmp", "used twice");
+}
+
 static void test_throws(void **state)
 {
 	static const char *const names[] = {"shop::deliver", "shop::ship", "main"};
@@ -235,10 +260,11 @@ static void test_all_of_a_library(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_ends),   cmocka_unit_test(test_ends_stripped),
-		cmocka_unit_test(test_force),  cmocka_unit_test(test_plain),
-		cmocka_unit_test(test_throws), cmocka_unit_test(test_switches),
-		cmocka_unit_test(test_libc),   cmocka_unit_test(test_all_of_a_library),
+		cmocka_unit_test(test_ends),          cmocka_unit_test(test_ends_stripped),
+		cmocka_unit_test(test_force),         cmocka_unit_test(test_plain),
+		cmocka_unit_test(test_throws),        cmocka_unit_test(test_linked),
+		cmocka_unit_test(test_returns_twice), cmocka_unit_test(test_switches),
+		cmocka_unit_test(test_libc),          cmocka_unit_test(test_all_of_a_library),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

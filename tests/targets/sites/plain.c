@@ -55,9 +55,16 @@ KEPT __attribute__((patchable_function_entry(5))) int padded(int n)
 	return m + 1;
 }
 
+/* By its name one that returns twice. */
+KEPT int sigsetjmp(int n)
+{
+	__asm__ volatile("");
+	return n;
+}
+
 int main(int argc, char **argv)
 {
-	int sum = (int)leaf((uint64_t)argc, 3) + tail(argc) + padded(argc);
+	int sum = (int)leaf((uint64_t)argc, 3) + tail(argc) + padded(argc) + sigsetjmp(argc);
 
 	for (int i = 0; i < 9; i++)
 		sum += choose(i, argc);
