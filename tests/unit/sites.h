@@ -32,7 +32,7 @@ static inline const char *site_path(const char *name)
 		fail_msg("TOCSIN_SITES is not set");
 	(void)snprintf(path, sizeof(path), "%s/%s", dir, name);
 	if (access(path, R_OK) != 0) {
-		print_message("%s was not built\n", name);
+		print_message("# %s was not built\n", name);
 		skip();
 	}
 	return path;

@@ -182,7 +182,7 @@ static void test_entries(void **state)
 		assert_int_equal(bind_func_entry(f, &func, false, &p, NULL), 0);
 		fd = probe_set(p.offset);
 		if (fd < 0) {
-			print_message("no privilege to set probes\n");
+			print_message("# no privilege to set probes\n");
 			skip();
 		}
 		expect_in_memory(&p);
@@ -223,7 +223,7 @@ static void test_ends(void **state)
 		for (size_t k = 0; k < ends.nr; k++) {
 			fd[k] = probe_set(ends.point[k].offset);
 			if (fd[k] < 0) {
-				print_message("no privilege to set probes\n");
+				print_message("# no privilege to set probes\n");
 				skip();
 			}
 		}

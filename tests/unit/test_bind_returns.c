@@ -246,13 +246,13 @@ static void test_all_of_a_library(void **state)
 
 	(void)state;
 	if (elf_find_library(0, "libstdc++.so.6", path, sizeof(path)) != 0) {
-		print_message("libstdc++ is not installed\n");
+		print_message("# libstdc++ is not installed\n");
 		skip();
 	}
 	f = site_open_path(path);
 	t.f = f;
 	assert_int_equal(elf_for_each_func(f, check_func, &t), 0);
-	print_message("%u functions: %u entries, ends of %u, %u refused\n", t.nr / 16, t.entries,
+	print_message("# %u functions: %u entries, ends of %u, %u refused\n", t.nr / 16, t.entries,
 		      t.ends, t.refused);
 	assert_true(t.entries > 100 && t.ends > 5 * t.refused);
 }

@@ -179,7 +179,7 @@ static void test_changed(void **state)
 		free(image.bytes);
 	}
 	/* Most are still ELF files, so that what comes behind opening is tested. */
-	print_message("%u of %u changed files could be opened\n", opened, 4 * FLIPS_EACH);
+	print_message("# %u of %u changed files could be opened\n", opened, 4 * FLIPS_EACH);
 	assert_true(opened > 2 * FLIPS_EACH);
 }
 

@@ -271,7 +271,7 @@ static void test_postgres(void **state)
 
 	(void)state;
 	if (access(path, R_OK) != 0) {
-		print_message("%s is not installed\n", path);
+		print_message("# %s is not installed\n", path);
 		skip();
 	}
 	f = site_open_path(path);
