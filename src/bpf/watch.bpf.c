@@ -218,6 +218,8 @@ INLINE int section_stop(void *ctx, __u64 cookie, __u64 user_sp)
 		t->over[p->section % WATCH_SECTIONS_MAX]--;
 		return 0;
 	}
+	if (sp && t->top && slot_at(t, t->top - 1)->sp < sp)
+		frames_prune(t, sp - 1); /* callees that were left unseen */
 	i = slot_of_stop(t, p, sp);
 	if (i >= WATCH_OPEN) {
 		lose(LOSS_STOP_UNMATCHED);

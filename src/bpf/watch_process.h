@@ -95,8 +95,10 @@ int BPF_PROG(on_exec, struct task_struct *task)
 	struct thread *t = thread_of(task);
 	__u32 tgid = (__u32)task->tgid;
 
-	if (t)
+	if (t) {
 		sections_abandon(t, bpf_ktime_get_ns(), SECTION_ABANDON_EXEC);
+		t->tid = (__u32)task->pid; /* a thread that executes takes its leader's number */
+	}
 	if (bpf_map_lookup_elem(&processes, &tgid))
 		process_report(PROCESS_EXECED, tgid, 0, task);
 	return 0;

@@ -6,6 +6,14 @@
 
 #include "watch_state.h"
 
+/* A section that seems to have been left is looked at again after this time: it may be a signal's
+ * stack that lies higher. */
+#define DOUBT_NS 1000000
+
+/* Keyed sections whose stop never comes are given up when their process has gone: how often that is
+ * looked for. */
+#define ORPHAN_NS 10000000000ull
+
 /* Two frames further apart than this are not on one stack. */
 #define STACK_SPAN (64ull << 20)
 
@@ -354,7 +362,7 @@ static __noinline long check_one(__u32 i, struct check *c)
 		return 0;
 	deadline = o->deadline;
 	if (c->now >= deadline && frame_is_gone(c->task, o->sp))
-		deadline = c->now + poll_min_ns;
+		deadline = c->now + DOUBT_NS;
 	if (c->now < deadline) {
 		if (deadline < c->next)
 			c->next = deadline;
@@ -411,8 +419,22 @@ INLINE void keyed_fill(struct ending *e, const struct keyed *k, const struct key
 	__builtin_memcpy(e->comm, k->comm, sizeof(e->comm));
 }
 
-/* The deadline of a keyed section came up in a queue. */
-static __noinline int keyed_check(struct deadline *d, __u64 now)
+INLINE bool process_is_gone(__u32 tgid)
+{
+	struct task_struct *task;
+
+	if (!bpf_task_from_pid)
+		return false; /* not known here */
+	task = bpf_task_from_pid((__s32)tgid);
+	if (!task)
+		return true;
+	bpf_task_release(task);
+	return false;
+}
+
+/* The deadline of a keyed section came up in a queue. Returns the time to look again, 0: it has
+ * ended. */
+static __noinline __u64 keyed_check(struct deadline *d, __u64 now)
 {
 	struct keyed_id id = {};
 	struct ending e = {};
@@ -429,18 +451,28 @@ static __noinline int keyed_check(struct deadline *d, __u64 now)
 	if (!k)
 		return 0;
 	ctl = *(volatile __u64 *)&k->ctl;
-	if (!(ctl & CTL_OPEN) || (ctl & CTL_FIRED) || now < k->deadline ||
-	    dropped[CTL_SECTION(ctl)])
+	if (!(ctl & CTL_OPEN) || (now < k->deadline && !dropped[CTL_SECTION(ctl)]))
+		return 0; /* ended, or begun again: that has an entry of its own */
+	st = stats_of(CTL_SECTION(ctl));
+	if (dropped[CTL_SECTION(ctl)] || process_is_gone(id.tgid)) {
+		if (__sync_val_compare_and_swap(&k->ctl, ctl, 0) != ctl)
+			return 0;
+		if (st)
+			__sync_fetch_and_add(&st->abandoned, 1);
+		bpf_map_delete_elem(&keyed_open, &id); /* whoever took the control word deletes */
 		return 0;
+	}
+	if (ctl & CTL_FIRED)
+		return now + ORPHAN_NS;
 	if (__sync_val_compare_and_swap(&k->ctl, ctl, ctl | CTL_FIRED) != ctl)
 		return 0;
-	st = stats_of(CTL_SECTION(ctl));
 	if (st)
 		__sync_fetch_and_add(&st->fired, 1);
 	keyed_fill(&e, k, &id, ctl, now);
 	e.type = EV_FIRED;
 	e.flags |= SECTION_NO_SPLIT;
-	return section_report(&e, NULL);
+	section_report(&e, NULL);
+	return now + ORPHAN_NS;
 }
 
 #endif

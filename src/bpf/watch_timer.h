@@ -56,7 +56,11 @@ static __noinline int queue_serve_one(struct cpu_state *c, __u32 cpu, __u64 now)
 	d = *first;
 	queue_pop(c, cpu);
 	if (d.section != DEADLINE_THREAD) {
-		keyed_check(&d, now);
+		next = keyed_check(&d, now);
+		if (next) {
+			d.when = next;
+			queue_push(c, cpu, &d);
+		}
 		return 0;
 	}
 	if (!bpf_task_from_pid)

@@ -123,6 +123,8 @@ static const char *why_no_return_probe(const struct elf_hazards *h, const struct
 		return h->throws;
 	if (h->switches[0])
 		return h->switches;
+	if (h->walks[0])
+		return h->walks;
 	if (hazards_returns_twice(func->name))
 		return "its return address is used twice";
 	return entry_why;

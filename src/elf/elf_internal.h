@@ -54,6 +54,7 @@ struct elf_call_site {
 struct elf_hazards {
 	char throws[160];
 	char switches[160];
+	char walks[160]; /* looks at its own stack, and would find it cut */
 };
 
 struct elf_file {

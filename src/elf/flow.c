@@ -298,7 +298,8 @@ bool flow_red_zone(const struct flow *fl, char *buf, size_t len)
 	bool is_leaf = !fl->has_call;
 
 	if (fl->below_at)
-		(void)snprintf(buf, len, "it keeps data below the stack pointer (at 0x%lx)",
+		(void)snprintf(buf, len,
+			       "it keeps data below the stack pointer, in the red zone (at 0x%lx)",
 			       fl->below_at);
 	else if (is_leaf && fl->is_frame_set && fl->frame_used > fl->frame_bytes)
 		(void)snprintf(buf, len,
