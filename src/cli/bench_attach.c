@@ -139,19 +139,19 @@ static int take(struct attach *a, enum bench_value value, enum subject subject,
 }
 
 /* The figure of sections at a site, if there really were sections. */
-static int take_pair(struct attach *a, enum bench_site site)
+static int take_pair(struct attach *a, enum bench_value value, enum bench_site site)
 {
 	struct bench_count before, after;
 	int r = bench_half_count(&a->half, site, &before);
 
-	r = r ?: take(a, site_value[site].pair, PAIR, site);
+	r = r ?: take(a, value, PAIR, site);
 	r = r ?: bench_half_count(&a->half, site, &after);
 	if (r)
 		return r;
 	if (after.closed - before.closed != a->area->turns)
 		return tocsin_err_fail(
-			-EIO, a->err, "the probes at '%s' saw %llu sections, the program made %llu",
-			bench_figure(site_value[site].pair)->name,
+			-EIO, a->err, "the probes of '%s' saw %llu sections, the program made %llu",
+			bench_figure(value)->name,
 			(unsigned long long)(after.closed - before.closed),
 			(unsigned long long)a->area->turns);
 	if (site == BENCH_NOP5)
@@ -159,7 +159,7 @@ static int take_pair(struct attach *a, enum bench_site site)
 	return 0;
 }
 
-static int round_of(struct attach *a)
+static int take_bare(struct attach *a)
 {
 	int r = take(a, BENCH_V_loop_ns, LOOP, BENCH_NOP5);
 
@@ -169,15 +169,32 @@ static int round_of(struct attach *a)
 #endif
 	for (int s = 0; s < BENCH_SITES_NR && !r; s++)
 		r = take(a, site_value[s].bare, PAIR, (enum bench_site)s);
+	return r;
+}
+
+static int take_attached(struct attach *a)
+{
+	int r = 0;
+
 	for (int s = 0; s < BENCH_SITES_NR && !r; s++)
-		r = bench_half_attach(&a->half, (enum bench_site)s, BUDGET_NS, a->worker.pid,
-				      a->err);
+		r = bench_half_attach(&a->half, (enum bench_site)s, BUDGET_NS, -1, a->err);
 	for (int s = 0; s < BENCH_SITES_NR && !r; s++) {
 		r = bench_half_set(&a->half, (enum bench_site)s, BUDGET_NS, true);
 		r = r ?: take(a, site_value[s].empty, PAIR, (enum bench_site)s);
 		r = r ?: bench_half_set(&a->half, (enum bench_site)s, BUDGET_NS, false);
-		r = r ?: take_pair(a, (enum bench_site)s);
+		r = r ?: take_pair(a, site_value[s].pair, (enum bench_site)s);
 	}
+	bench_half_detach(&a->half);
+	return r;
+}
+
+static int round_of(struct attach *a)
+{
+	int r = take_bare(a);
+
+	r = r ?: take_attached(a);
+	r = r ?: bench_half_attach(&a->half, BENCH_NOP5, BUDGET_NS, a->worker.pid, a->err);
+	r = r ?: take_pair(a, BENCH_V_pair_nop5_pid_ns, BENCH_NOP5);
 	bench_half_detach(&a->half);
 	return r;
 }

@@ -87,9 +87,9 @@ void bench_report_text(struct out *o, const struct bench_run *run)
 	struct utsname host = {0};
 
 	(void)uname(&host); /* cannot fail with this buffer */
-	out_add(o, "%s: %s\n  %u rounds, Linux %s, %ld CPUs, load %.1f\n", bench_name(run->id),
-		bench_text(run->id), run->rounds, host.release, sysconf(_SC_NPROCESSORS_ONLN),
-		load_of_machine());
+	out_add(o, "%s: %s\n  %u round%s, Linux %s, %ld CPUs, load %.1f\n", bench_name(run->id),
+		bench_text(run->id), run->rounds, run->rounds == 1 ? "" : "s", host.release,
+		sysconf(_SC_NPROCESSORS_ONLN), load_of_machine());
 	for (int v = 0; v < BENCH_VALUES_NR; v++)
 		if (bench_figure((enum bench_value)v)->role == BENCH_KEY)
 			key_print(o, run, (enum bench_value)v);

@@ -52,12 +52,14 @@ static int (*const benches[BENCH_NR])(struct bench_run *run, struct tocsin_err *
 #undef X
 };
 
-static int run_print(const struct bench_run *run)
+static int run_print(const struct bench_run *run, bool is_first)
 {
 	struct out o;
 	int r;
 
 	out_init(&o, STDOUT_FILENO);
+	if (!is_first && !wanted.is_json)
+		out_add(&o, "\n");
 	if (wanted.is_json)
 		bench_report_json(&o, run);
 	else
@@ -68,7 +70,7 @@ static int run_print(const struct bench_run *run)
 }
 
 /* Return: the exit status. */
-static int bench_one(enum bench_id id)
+static int bench_one(enum bench_id id, bool is_first)
 {
 	TOCSIN_CLEANUP(tocsin_free_voidp) struct bench_run *run = malloc(sizeof(*run));
 	struct tocsin_err err = {0};
@@ -92,7 +94,7 @@ static int bench_one(enum bench_id id)
 		tocsin_err_add(&err, "cannot measure '%s'", bench_name(id));
 		return cli_fail(CLI_FAILED, &err);
 	}
-	r = run_print(run);
+	r = run_print(run, is_first);
 	if (r) {
 		cli_error("cannot write to standard output: %s",
 			  tocsin_errno_text(r, why, sizeof(why)));
@@ -133,7 +135,7 @@ int cmd_bench(int argc, char **argv)
 	for (int id = 0; id < BENCH_NR; id++) {
 		if (!is_all && strcmp(argv[operands], bench_name((enum bench_id)id)) != 0)
 			continue;
-		status = bench_one((enum bench_id)id);
+		status = bench_one((enum bench_id)id, !is_all || id == 0);
 		if (status > worst)
 			worst = status;
 	}
