@@ -94,6 +94,8 @@ static int measure(void *shared, uint64_t subject, uint64_t site)
 	struct area *area = shared;
 	double slice[SLICES];
 	uint64_t n = 64, ns;
+	bench_site_fn begin;
+	const void *code;
 	uint8_t byte;
 
 	area->turns = 0;
@@ -110,7 +112,9 @@ static int measure(void *shared, uint64_t subject, uint64_t site)
 	}
 	area->ns = bench_undisturbed(slice, SLICES);
 	if (subject == PAIR) {
-		memcpy(&byte, (const void *)(uintptr_t)bench_site_begin((enum bench_site)site), 1);
+		begin = bench_site_begin((enum bench_site)site);
+		memcpy(&code, &begin, sizeof(code)); /* a function is no object to point to */
+		memcpy(&byte, code, 1);
 		area->is_call = byte == 0xe8;
 	}
 	return 0;
@@ -148,12 +152,13 @@ static int take_pair(struct attach *a, enum bench_value value, enum bench_site s
 	r = r ?: bench_half_count(&a->half, site, &after);
 	if (r)
 		return r;
-	if (after.closed - before.closed != a->area->turns)
+	if (after.closed - before.closed != a->area->turns) {
 		return tocsin_err_fail(
 			-EIO, a->err, "the probes of '%s' saw %llu sections, the program made %llu",
 			bench_figure(value)->name,
 			(unsigned long long)(after.closed - before.closed),
 			(unsigned long long)a->area->turns);
+	}
 	if (site == BENCH_NOP5)
 		a->is_call = a->area->is_call;
 	return 0;

@@ -24,7 +24,7 @@
 #include "bench_subject.h"
 #include "bench_worker.h"
 
-#define RECORDS_MAX (8 * BENCH_SECTIONS)
+#define RECORDS_MAX (8ul * BENCH_SECTIONS)
 
 struct deadline {
 	struct bench_run *run;
@@ -46,7 +46,7 @@ static const struct {
 	[BENCH_RUNNING] = {TS_RUNNING, BENCH_V_deadline_running_p50_us},
 	[BENCH_WAITING] = {TS_WAITING, BENCH_V_deadline_waiting_p50_us},
 	[BENCH_BLOCKED] = {TS_BLOCKED, BENCH_V_deadline_blocked_p50_us},
-	[BENCH_WITHIN] = {TS_RUNNING, BENCH_V_none},
+	[BENCH_WITHIN] = {TS_RUNNING, BENCH_V_NONE},
 };
 
 /* Microseconds into three figures. */
@@ -88,6 +88,10 @@ static int failed(struct deadline *d, int r)
 
 static int plan_run(struct deadline *d, enum bench_plan plan)
 {
+	const struct bench_story story = {.section = d->area->section,
+					  .nr_sections = BENCH_SECTIONS,
+					  .budget_ns = d->area->budget_ns,
+					  .state = plans[plan].state};
 	struct bench_judgement j;
 	double late_ns[BENCH_SECTIONS];
 	size_t nr;
@@ -104,9 +108,8 @@ static int plan_run(struct deadline *d, enum bench_plan plan)
 	r = watch_kernel_consume(d->half.kernel, on_event, d);
 	if (r < 0)
 		return tocsin_err_fail(r, d->err, "cannot read the event ring");
-	nr = bench_judge(d->area->section, BENCH_SECTIONS, d->record, d->nr_records,
-			 d->area->budget_ns, plans[plan].state, late_ns, &j);
-	if (plans[plan].p50 != BENCH_V_none)
+	nr = bench_judge(&story, d->record, d->nr_records, late_ns, &j);
+	if (plans[plan].p50 != BENCH_V_NONE)
 		percentiles_add(d->run, plans[plan].p50, late_ns, nr);
 	d->sum.fired += j.fired;
 	d->sum.missed += j.missed;
@@ -208,7 +211,7 @@ int bench_deadline(struct bench_run *run, struct tocsin_err *err)
 		watch_kernel_losses(d.half.kernel, loss);
 		if (loss[LOSS_EVENT_RING_FULL] || d.nr_lost)
 			bench_note(run, "%llu records were lost",
-				   (unsigned long long)(loss[LOSS_EVENT_RING_FULL] + d.nr_lost));
+				   (unsigned long long)loss[LOSS_EVENT_RING_FULL] + d.nr_lost);
 	}
 	stop(&d);
 	return r;

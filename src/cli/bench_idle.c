@@ -260,12 +260,11 @@ static int window(struct idle *d, bool is_quiet)
 			  (double)d->area->nr / (double)d->area->took_ns * 1e9);
 	}
 	r = cpu_read(d, &cpu_after);
-	if (!r)
-		bench_add(d->run,
-			  is_quiet ? BENCH_V_watch_quiet_cpu_percent : BENCH_V_watch_cpu_percent,
-			  100 * (double)(cpu_after - cpu_before) /
-				  (double)(clock_now_ns() - begin));
-	return r;
+	if (r)
+		return r;
+	bench_add(d->run, is_quiet ? BENCH_V_watch_quiet_cpu_percent : BENCH_V_watch_cpu_percent,
+		  100 * (double)(cpu_after - cpu_before) / (double)(clock_now_ns() - begin));
+	return 0;
 }
 
 static int round_of(struct idle *d)

@@ -15,10 +15,9 @@ static int by_start(const void *a, const void *b)
 
 /* What was said about one section. */
 struct said {
-	unsigned fired;
 	bool is_closed;
 	uint64_t elapsed_ns;              /* if closed */
-	const struct bench_record *first; /* EV_FIRED */
+	const struct bench_record *first; /* EV_FIRED; NULL: none */
 };
 
 static void hear(struct said *s, const struct bench_record *r, struct bench_judgement *j)
@@ -30,7 +29,7 @@ static void hear(struct said *s, const struct bench_record *r, struct bench_judg
 	}
 	if (r->type != EV_FIRED)
 		return;
-	if (s->fired++)
+	if (s->first)
 		j->duplicate++;
 	else
 		s->first = r;
@@ -39,8 +38,8 @@ static void hear(struct said *s, const struct bench_record *r, struct bench_judg
 }
 
 /* Return: whether the section fired in the state that was meant. */
-static bool weigh(const struct said *s, const struct bench_section *section, uint64_t budget_ns,
-		  enum tocsin_state state, struct bench_judgement *j)
+static bool weigh(const struct said *s, const struct bench_section *section,
+		  const struct bench_story *story, struct bench_judgement *j)
 {
 	/* What it took for certain, by its own account. */
 	uint64_t took_ns =
@@ -48,17 +47,17 @@ static bool weigh(const struct said *s, const struct bench_section *section, uin
 
 	if (s->is_closed)
 		took_ns = s->elapsed_ns;
-	else if (took_ns > budget_ns)
+	else if (took_ns > story->budget_ns)
 		j->unclosed++;
-	if (!s->fired) {
-		if (took_ns >= budget_ns + BENCH_NEAR_NS)
+	if (!s->first) {
+		if (took_ns >= story->budget_ns + BENCH_NEAR_NS)
 			j->missed++;
 		return false;
 	}
 	j->fired++;
-	if (!s->is_closed && section->stop_after - section->before <= budget_ns)
+	if (!s->is_closed && section->stop_after - section->before <= story->budget_ns)
 		j->is_false++;
-	if (s->first->state == state)
+	if (s->first->state == story->state)
 		return true;
 	if (section->is_disturbed)
 		j->disturbed++;
@@ -67,24 +66,24 @@ static bool weigh(const struct said *s, const struct bench_section *section, uin
 	return false;
 }
 
-size_t bench_judge(const struct bench_section *section, size_t nr_sections,
-		   struct bench_record *record, size_t nr_records, uint64_t budget_ns,
-		   enum tocsin_state state, double *late_ns, struct bench_judgement *ret)
+size_t bench_judge(const struct bench_story *story, struct bench_record *record, size_t nr_records,
+		   double *late_ns, struct bench_judgement *ret)
 {
 	size_t at = 0, nr = 0;
 
 	*ret = (struct bench_judgement){0};
 	if (nr_records)
 		qsort(record, nr_records, sizeof(*record), by_start);
-	for (size_t i = 0; i < nr_sections; i++) {
+	for (size_t i = 0; i < story->nr_sections; i++) {
+		const struct bench_section *section = &story->section[i];
 		struct said s = {0};
 
-		for (; at < nr_records && record[at].start_ns < section[i].before; at++)
+		for (; at < nr_records && record[at].start_ns < section->before; at++)
 			if (record[at].type == EV_FIRED)
 				ret->is_false++; /* nobody's */
-		for (; at < nr_records && record[at].start_ns <= section[i].after; at++)
+		for (; at < nr_records && record[at].start_ns <= section->after; at++)
 			hear(&s, &record[at], ret);
-		if (weigh(&s, &section[i], budget_ns, state, ret) &&
+		if (weigh(&s, section, story, ret) && s.first &&
 		    s.first->t_ns >= s.first->deadline_ns)
 			late_ns[nr++] = (double)(s.first->t_ns - s.first->deadline_ns);
 	}

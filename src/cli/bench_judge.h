@@ -35,6 +35,14 @@ struct bench_record {
 	uint64_t end_ns;
 };
 
+/* What a thread did. */
+struct bench_story {
+	const struct bench_section *section; /* in the order of time, not overlapping, lent */
+	size_t nr_sections;
+	uint64_t budget_ns;
+	enum tocsin_state state; /* that they mean to be in when their deadline passes */
+};
+
 struct bench_judgement {
 	unsigned fired;     /* sections */
 	unsigned missed;    /* over budget by BENCH_NEAR_NS or more, and not fired */
@@ -47,15 +55,13 @@ struct bench_judgement {
 
 /**
  * bench_judge() - compare.
- * @section: in the order of time, not overlapping, lent
- * @record:  sorted by start_ns here, all of this thread, lent
- * @state:   in which the sections mean to be when their deadline passes
- * @late_ns: room for @nr_sections numbers: the lateness of each that fired in that state
+ * @story:   of the thread, lent
+ * @record:  all of this thread, in any order; sorted here
+ * @late_ns: room for a number a section: the lateness of each that fired in the state meant
  *
  * Return: how many numbers @late_ns got. Thread-safe: per object. Signal-safe: no.
  */
-size_t bench_judge(const struct bench_section *section, size_t nr_sections,
-		   struct bench_record *record, size_t nr_records, uint64_t budget_ns,
-		   enum tocsin_state state, double *late_ns, struct bench_judgement *ret);
+size_t bench_judge(const struct bench_story *story, struct bench_record *record, size_t nr_records,
+		   double *late_ns, struct bench_judgement *ret);
 
 #endif

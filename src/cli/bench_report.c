@@ -9,7 +9,7 @@
 #include "../report/json_text.h"
 #include "bench_run.h"
 
-/* A run whose floors vary by more than this is worth repeating. */
+/* A run whose floors are spread more than this is worth repeating. */
 #define NOISY 0.10
 
 static double load_of_machine(void)
@@ -45,7 +45,7 @@ static void key_print(struct out *o, const struct bench_run *run, enum bench_val
 		out_add(o, "%9s", "");
 	else
 		out_add(o, "  +-%3.0f %%", 50 * r.spread);
-	if (f->floor != BENCH_V_none && bench_result(run, f->floor, &floor))
+	if (f->floor != BENCH_V_NONE && bench_result(run, f->floor, &floor))
 		out_add(o, "  floor %10s",
 			number_text(floor.value, bench_figure(f->floor)->unit, text, sizeof(text)));
 	else if (f->bar >= 0)
@@ -68,18 +68,22 @@ static void floor_print(struct out *o, const struct bench_run *run, enum bench_v
 		number_text(r.value, f->unit, text, sizeof(text)), 50 * r.spread, f->text);
 }
 
-/* The floor that varied most. Return: its spread. */
+/* By how much a floor of the middle sort varied. */
 static double noise_of(const struct bench_run *run)
 {
+	double spread[BENCH_VALUES_NR];
 	struct bench_result r;
-	double worst = 0;
+	size_t nr = 0;
 
-	for (int v = 0; v < BENCH_VALUES_NR; v++)
-		if (bench_figure((enum bench_value)v)->role == BENCH_FLOOR &&
-		    bench_figure((enum bench_value)v)->summary == BENCH_MEDIAN &&
-		    bench_result(run, (enum bench_value)v, &r) && r.spread > worst)
-			worst = r.spread;
-	return worst;
+	for (int v = 0; v < BENCH_VALUES_NR; v++) {
+		const struct bench_figure *f = bench_figure((enum bench_value)v);
+
+		if (f->role == BENCH_FLOOR && f->summary == BENCH_MEDIAN &&
+		    bench_result(run, (enum bench_value)v, &r))
+			spread[nr++] = r.spread;
+	}
+	bench_sort(spread, nr);
+	return bench_median(spread, nr);
 }
 
 void bench_report_text(struct out *o, const struct bench_run *run)
@@ -100,8 +104,7 @@ void bench_report_text(struct out *o, const struct bench_run *run)
 	for (unsigned i = 0; i < run->nr_notes; i++)
 		out_add(o, "note: %s\n", run->note[i]);
 	if (noise_of(run) > NOISY)
-		out_add(o,
-			"note: the floors vary by up to %.0f %%: other work disturbed this run\n",
+		out_add(o, "note: the floors vary by +-%.0f %%: other work disturbed this run\n",
 			50 * noise_of(run));
 }
 

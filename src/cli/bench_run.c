@@ -5,8 +5,9 @@
 #include <errno.h>
 #include <sched.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
+
+#include "../base/text.h"
 
 static const struct {
 	const char *name;
@@ -19,9 +20,9 @@ static const struct {
 };
 
 static const struct bench_figure figures[] = {
-#define X(bench_, role_, name_, unit_, summary_, bar_, floor_, text_) \
-	{BENCH_##bench_,   BENCH_##role_, #name_,           unit_,    \
-	 BENCH_##summary_, bar_,          BENCH_V_##floor_, text_},
+#define X(bench_, role_, name_, unit_, summary_, bar_, floor_, text_)                   \
+	{#name_,           unit_,           text_, bar_, BENCH_##bench_, BENCH_##role_, \
+	 BENCH_##summary_, BENCH_V_##floor_},
 #include "bench_values.def"
 #undef X
 };
@@ -53,12 +54,14 @@ void bench_add(struct bench_run *run, enum bench_value value, double sample)
 
 void bench_note(struct bench_run *run, const char *fmt, ...)
 {
+	struct tocsin_text t;
 	va_list ap;
 
 	if (run->nr_notes == BENCH_NOTES_MAX)
 		return;
+	tocsin_text_init(&t, run->note[run->nr_notes++], BENCH_NOTE_LEN);
 	va_start(ap, fmt);
-	(void)vsnprintf(run->note[run->nr_notes++], BENCH_NOTE_LEN, fmt, ap);
+	tocsin_text_addv(&t, fmt, ap);
 	va_end(ap);
 }
 

@@ -22,7 +22,7 @@ enum bench_id {
 };
 
 enum bench_value {
-	BENCH_V_none = -1,
+	BENCH_V_NONE = -1,
 #define X(bench, role, name, unit, summary, bar, floor, text) BENCH_V_##name,
 #include "bench_values.def"
 #undef X
@@ -78,14 +78,14 @@ unsigned bench_rounds(enum bench_id id);
 
 /* What a value is. */
 struct bench_figure {
-	enum bench_id bench;
-	enum bench_role role;
 	const char *name;
 	const char *unit;
+	const char *text; /* a sentence */
+	double bar;       /* BENCH_NO_BAR: none */
+	enum bench_id bench;
+	enum bench_role role;
 	enum bench_summary summary;
-	double bar;             /* BENCH_NO_BAR: none */
-	enum bench_value floor; /* that belongs to a key; BENCH_V_none: none */
-	const char *text;       /* a sentence */
+	enum bench_value floor; /* that belongs to a key; BENCH_V_NONE: none */
 };
 
 /** bench_figure() - what it is, a constant. */

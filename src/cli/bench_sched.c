@@ -115,7 +115,7 @@ static int serve(struct area *area, int out_fd, int in_fd)
 	for (; now < begin + WARM_NS; now = clock_now_ns(), n += 10)
 		if (!turns(out_fd, in_fd, 10))
 			return 1;
-	each = (unsigned)((uint64_t)n * SLICE_NS / (now - begin)) + 1;
+	each = (unsigned)((uint64_t)n * SLICE_NS / (now - begin + 1)) + 1;
 	begin = now;
 	while (nr < SLICES && now < begin + TAKE_NS) {
 		uint64_t start = clock_now_ns(), between;
@@ -258,12 +258,13 @@ static int take_loaded(struct sched *s, enum pipes pipes, enum mode mode, double
 	if (r)
 		return r;
 	if (after.closed - before.closed != expected[mode].closed ||
-	    after.abandoned - before.abandoned != expected[mode].abandoned)
+	    after.abandoned - before.abandoned != expected[mode].abandoned) {
 		return tocsin_err_fail(-EIO, s->err,
 				       "%llu sections ended and %llu were given up, not %u and %u",
 				       (unsigned long long)(after.closed - before.closed),
 				       (unsigned long long)(after.abandoned - before.abandoned),
 				       expected[mode].closed, expected[mode].abandoned);
+	}
 	return 0;
 }
 

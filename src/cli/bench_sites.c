@@ -127,7 +127,7 @@ int bench_half_attach(struct bench_half *half, enum bench_site site, uint64_t bu
 		if (r)
 			return tocsin_err_fail(r, err, "cannot find the bench's own probe sites");
 		r = watch_kernel_attach_uprobe(half->kernel, &u,
-					       &half->link[2 * (unsigned)site + is_stop], err);
+					       &half->link[2 * (size_t)site + is_stop], err);
 		if (r)
 			return r;
 	}
@@ -136,12 +136,8 @@ int bench_half_attach(struct bench_half *half, enum bench_site site, uint64_t bu
 
 void bench_half_detach(struct bench_half *half)
 {
-	for (int site = 0; site < BENCH_SITES_NR; site++)
-		for (unsigned is_stop = 0; is_stop < 2; is_stop++) { /* the start first */
-			void **link = &half->link[2 * (unsigned)site + is_stop];
-
-			*link = *link ? watch_link_close(*link) : NULL;
-		}
+	for (size_t i = 0; i < sizeof(half->link) / sizeof(half->link[0]); i++) /* starts first */
+		half->link[i] = half->link[i] ? watch_link_close(half->link[i]) : NULL;
 }
 
 int bench_half_count(struct bench_half *half, enum bench_site site, struct bench_count *ret)
@@ -152,7 +148,7 @@ int bench_half_count(struct bench_half *half, enum bench_site site, struct bench
 	if (r)
 		return r;
 	*ret = (struct bench_count){.over = stats.over, .abandoned = stats.abandoned};
-	for (size_t i = 0; i < TOCSIN_HIST_BUCKETS; i++)
+	for (unsigned i = 0; i < TOCSIN_HIST_BUCKETS; i++)
 		ret->closed += stats.bucket[i];
 	return 0;
 }

@@ -29,19 +29,19 @@ struct bench_area {
 };
 
 /** bench_subject_run() - BENCH_SECTIONS sections by plan @plan. */
-int bench_subject_run(void *area, uint64_t plan, uint64_t unused);
+int bench_subject_run(void *shared, uint64_t plan, uint64_t unused);
 
 /** bench_subject_signal() - the floor: how late a timer's signal reaches a thread that has the CPU.
  */
-int bench_subject_signal(void *area, uint64_t unused, uint64_t unused_too);
+int bench_subject_signal(void *shared, uint64_t unused, uint64_t unused_too);
 
 /** bench_subject_sleep() - the floor: how late a sleep of the budget's length ends. */
-int bench_subject_sleep(void *area, uint64_t unused, uint64_t unused_too);
+int bench_subject_sleep(void *shared, uint64_t unused, uint64_t unused_too);
 
 /** bench_rival_rise() - make the worker a real-time thread. Return: 0, or -EPERM. */
-int bench_rival_rise(void *area, uint64_t unused, uint64_t unused_too);
+int bench_rival_rise(void *shared, uint64_t unused, uint64_t unused_too);
 
 /** bench_rival_run() - take the CPU BENCH_SECTIONS times when asked. */
-int bench_rival_run(void *area, uint64_t unused, uint64_t unused_too);
+int bench_rival_run(void *shared, uint64_t unused, uint64_t unused_too);
 
 #endif

@@ -140,13 +140,15 @@ static void say_all_well(void)
 {
 	for (unsigned i = NR; i-- > 0;) { /* in any order */
 		say_closed(i, BUDGET * 3 / 2);
-		say_fired(i, 1000 * (i + 1), TS_RUNNING);
+		say_fired(i, 1000ull * (i + 1), TS_RUNNING);
 	}
 }
 
 static size_t judge(void)
 {
-	return bench_judge(section, NR, record, nr_records, BUDGET, TS_RUNNING, late, &j);
+	const struct bench_story story = {section, NR, BUDGET, TS_RUNNING};
+
+	return bench_judge(&story, record, nr_records, late, &j);
 }
 
 static void assert_only(unsigned fired, unsigned missed, unsigned is_false, unsigned duplicate,
