@@ -308,6 +308,7 @@ def handle_losses(run):
     check_equal(fails(watch.check_sound, ("event_ring_full",)), None, "an allowed loss")
     gap = summary(losses={**dict.fromkeys(records.LOSSES, 0), "gap": 1}, sections=[])
     watch = play(run, f"echo '{json.dumps(gap)}'")
+    watch.wait(5)
     check_equal(fails(watch.stop), None, "a switch that the kernel did not show")
 
 

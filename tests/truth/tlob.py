@@ -69,17 +69,21 @@ def check_over(watch, window, budget_ns):
 
 
 def dominates(run, mode, part, budget_ms=10):
-    """Runs three windows of 40 ms in a mode; `part` must be more than half of each violation's split."""
-    for _ in range(3):
+    """Runs three windows of 40 ms in a mode; `part` must be more than half of each violation's split.
+
+    Tried three times at most: other load of the machine can take the CPU from a thread that means to run, and the kernel's
+    tracepoint can miss a switch.
+    """
+    for left in (2, 1, 0):
         target = started(run, mode, 3, 40)
         watch = run.watch("-p", str(target.pid), line(mode, budget_ms * MS))
         found = [check_over(watch, window, budget_ms * MS) for window in finished(target, watch)]
-        if all(violation["split_known"] for violation in found):
+        other = [v["split_ns"] for v in found if v["split_ns"][part] * 2 <= v["elapsed_ns"]]
+        if not other:
             break
-        run.note("a switch was not seen by the kernel's tracepoint: tried again")
+        run.note(f"{part} does not dominate: {other}")
+        check(left, f"{part} does not dominate, three times")
     for violation in found:
-        split = violation["split_ns"]
-        check(split[part] * 2 > violation["elapsed_ns"], f"{part} does not dominate: {split}")
         fired = [f for f in watch.of_type("fired") if f["start_ns"] == violation["start_ns"]]
         check_equal(len(fired), 1, "live notices")
         check(sum(fired[0]["split_ns"].values()) >= budget_ms * MS, f"total below the budget: {fired[0]}")
