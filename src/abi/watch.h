@@ -71,6 +71,7 @@ enum watch_action {
 	ACT_NOTE_BEGIN, /* the thread says what it is going to wait for: WATCH_ARGS arguments are
 			   kept */
 	ACT_NOTE_END,
+	ACT_DOUBT, /* the program gives up what it was doing: open sections may have been left */
 };
 
 #define WATCH_PROBE_FRAME \

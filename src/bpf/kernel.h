@@ -33,6 +33,8 @@
 
 #define PF_KTHREAD 0x00200000u
 
+#define PRIO_FAIR 100 /* kernel priorities below are real time */
+
 #define KERNEL_ENOSYS 38
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)

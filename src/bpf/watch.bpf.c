@@ -41,25 +41,15 @@ static __noinline int frames_prune(struct thread *t, __u64 sp)
 		return 0;
 	for (__u32 n = 0; n < WATCH_OPEN; n++) {
 		struct open_section *o;
-		struct watch_stats *st;
 		__u32 i = t->top - 1;
-		__u64 ctl;
 
 		if (i >= WATCH_OPEN)
 			break;
 		o = &t->open[i];
 		if (o->ctl && (!o->sp || o->sp > sp || sp - o->sp > STACK_SPAN))
 			break;
-		ctl = __sync_lock_test_and_set(&o->ctl, 0);
 		t->top = i;
-		if (!(ctl & CTL_OPEN))
-			continue;
-		lose(LOSS_LEFT_OPEN);
-		st = stats_of(CTL_SECTION(ctl));
-		if (st)
-			__sync_fetch_and_add(&st->abandoned, 1);
-		if (ctl & CTL_FIRED)
-			section_end_over(t, o, ctl, bpf_ktime_get_ns(), SECTION_ABANDON_FRAME);
+		section_leave(t, o);
 	}
 	return 0;
 }
@@ -104,8 +94,31 @@ INLINE void top_lower(struct thread *t)
 			break;
 		t->top = i;
 	}
-	if (!t->top && t->n_long)
+	if (t->top)
+		return;
+	if (t->n_long)
 		spells_drop(t);
+	if (t->nr_over)
+		over_clear(t);
+	t->note_kind = 0; /* its end may have been skipped by an error */
+}
+
+/* The same section begins again in the same frame: the older one was left without its stop, by an
+ * error perhaps. */
+static __noinline int restart_prune(struct thread *t, __u32 section, __u64 user_sp)
+{
+	if (!t)
+		return 0;
+	for (__u32 i = 0; i < WATCH_OPEN; i++) {
+		struct open_section *o = &t->open[i];
+		__u64 ctl = *(volatile __u64 *)&o->ctl;
+
+		if (i >= t->top)
+			break;
+		if ((ctl & CTL_OPEN) && CTL_SECTION(ctl) == section && o->user_sp == user_sp)
+			section_leave(t, o);
+	}
+	return 0;
 }
 
 INLINE int section_start(void *ctx, __u64 cookie, __u64 user_sp)
@@ -129,30 +142,38 @@ INLINE int section_start(void *ctx, __u64 cookie, __u64 user_sp)
 			return 0;
 	}
 	now = bpf_ktime_get_ns();
+	state_mend(t, now);
 	t->starts++;
 	if (!t->poll_ns || p->budget_ns < t->poll_ns)
 		t->poll_ns = p->budget_ns > poll_min_ns ? p->budget_ns : poll_min_ns;
 	if (p->flags & WATCH_PROBE_KEYED)
 		return keyed_start(ctx, t, p, now);
-	if (p->flags & WATCH_PROBE_FRAME) {
+	if ((p->flags & (WATCH_PROBE_FRAME | WATCH_PROBE_SWITCHES_STACKS)) == WATCH_PROBE_FRAME) {
 		sp = user_sp + (__u64)(__s64)p->sp_adjust;
-		if (t->top && !(p->flags & WATCH_PROBE_SWITCHES_STACKS))
+		if (t->top)
 			frames_prune(t, sp);
 	}
-	if (t->top && slot_is_idle(slot_at(t, t->top - 1)))
-		top_lower(t);
+	if (t->top) {
+		if (user_sp)
+			restart_prune(t, p->section, user_sp);
+		if (slot_is_idle(slot_at(t, t->top - 1)))
+			top_lower(t);
+	}
 	i = slot_find(t);
 	if (i >= WATCH_OPEN) {
 		lose(LOSS_OPEN_FULL);
-		if (!sp && t->over[p->section % WATCH_SECTIONS_MAX] < 255)
+		if (!sp && t->over[p->section % WATCH_SECTIONS_MAX] < 255) {
 			t->over[p->section % WATCH_SECTIONS_MAX]++;
+			t->nr_over++;
+		}
 		return 0;
 	}
 	o = slot_at(t, i);
 	deadline = now + p->budget_ns;
 	o->start = now;
 	o->deadline = deadline;
-	o->sp = p->flags & WATCH_PROBE_SWITCHES_STACKS ? 0 : sp;
+	o->sp = sp;
+	o->user_sp = user_sp;
 	for (int k = 0; k < NR_OFF; k++)
 		o->off[k] = t->off[k];
 	o->short_ns = t->short_ns;
@@ -214,8 +235,9 @@ INLINE int section_stop(void *ctx, __u64 cookie, __u64 user_sp)
 	}
 	if (p->flags & WATCH_PROBE_FRAME && !(p->flags & WATCH_PROBE_SWITCHES_STACKS))
 		sp = user_sp + (__u64)(__s64)p->sp_adjust;
-	if (!sp && t->over[p->section % WATCH_SECTIONS_MAX]) {
+	if (!sp && t->nr_over && t->over[p->section % WATCH_SECTIONS_MAX]) {
 		t->over[p->section % WATCH_SECTIONS_MAX]--;
+		t->nr_over--;
 		return 0;
 	}
 	if (sp && t->top && slot_at(t, t->top - 1)->sp < sp)
@@ -227,11 +249,16 @@ INLINE int section_stop(void *ctx, __u64 cookie, __u64 user_sp)
 	}
 	o = slot_at(t, i);
 	ctl = __sync_lock_test_and_set(&o->ctl, 0);
+	if (ctl &
+	    CTL_FIRED) /* by an interrupt since we read the clock: then it did last that long */
+		now = bpf_ktime_get_ns();
 	elapsed = now - o->start;
 	st = stats_of(p->section);
 	stats_count(st, elapsed);
-	if (elapsed > p->budget_ns)
+	if (elapsed > p->budget_ns) {
+		state_mend(t, now);
 		section_end_over(t, o, ctl, now, 0);
+	}
 	top_lower(t);
 	return 0;
 }
@@ -270,6 +297,13 @@ int probe_note(struct pt_regs *ctx)
 
 	if (!p || !t)
 		return 0;
+	if (p->action == ACT_DOUBT) {
+		t->note_kind = 0;
+		for (__u32 i = 0; i < WATCH_OPEN && i < t->top; i++)
+			if (t->open[i].ctl & CTL_OPEN)
+				__sync_fetch_and_or(&t->open[i].ctl, CTL_DOUBT);
+		return 0;
+	}
 	if (p->action == ACT_NOTE_END) {
 		t->note_kind = 0;
 		return 0;

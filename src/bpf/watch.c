@@ -242,10 +242,16 @@ static int load(struct watch_kernel *k, const struct watch_kernel_config *cfg,
 int watch_kernel_open(const struct watch_kernel_config *cfg, struct watch_kernel **ret,
 		      struct tocsin_err *err)
 {
-	libbpf_print_fn_t previous = libbpf_set_print(keep_complaint);
-	struct watch_kernel *k = calloc(1, sizeof(*k));
+	libbpf_print_fn_t previous;
+	struct watch_kernel *k;
 	int r = -ENOMEM;
 
+	if (!access("/sys/kernel/realtime", F_OK))
+		return tocsin_err_fail(
+			-ENOTSUP, err,
+			"this is a real-time kernel (PREEMPT_RT): its timers run in threads, which the kernel half is not made for");
+	previous = libbpf_set_print(keep_complaint);
+	k = calloc(1, sizeof(*k));
 	last_complaint[0] = 0;
 	if (k) {
 		k->nr_cpus = libbpf_num_possible_cpus();
@@ -307,6 +313,13 @@ bool watch_kernel_watches(struct watch_kernel *k, uint32_t tgid)
 	uint32_t one;
 
 	return !bpf_map_lookup_elem(bpf_map__fd(k->skel->maps.processes), &tgid, &one);
+}
+
+bool watch_kernel_has_processes(struct watch_kernel *k)
+{
+	uint32_t first;
+
+	return !bpf_map_get_next_key(bpf_map__fd(k->skel->maps.processes), NULL, &first);
 }
 
 static struct bpf_program *program_of(struct watch_kernel *k, enum watch_program which)

@@ -87,6 +87,9 @@ int watch_kernel_add_process(struct watch_kernel *k, uint32_t tgid);
  * cgroup or a name.) */
 bool watch_kernel_watches(struct watch_kernel *k, uint32_t tgid);
 
+/** watch_kernel_has_processes() - is any thread group watched? */
+bool watch_kernel_has_processes(struct watch_kernel *k);
+
 struct watch_uprobe {
 	enum watch_program program;
 	int pid;                 /* only this process, -1: every one that maps the file */

@@ -10,6 +10,8 @@
 
 #include "watch_state.h"
 
+#define RWSEM_READER_OWNED 1ul
+
 #define NR_FUTEX          202
 #define FUTEX_CMD         0x7f
 #define FUTEX_PRIVATE     128
@@ -66,9 +68,12 @@ INLINE void kernel_owner(struct watch_spell *s, struct task_struct *task)
 		if (blocker && type == 0)
 			word = (unsigned long)BPF_CORE_READ((struct mutex *)(blocker & ~3ul),
 							    owner.counter);
-		else if (blocker && type >= 2)
+		else if (blocker && type >= 2) {
 			word = (unsigned long)BPF_CORE_READ((struct rw_semaphore *)(blocker & ~3ul),
 							    owner.counter);
+			if (word & RWSEM_READER_OWNED)
+				word = 0; /* one of the readers, perhaps long gone */
+		}
 	}
 	owner = (struct task_struct *)(word & ~7ul);
 	if (owner)
@@ -382,7 +387,7 @@ static __noinline int evidence_cgroup(struct watch_spell *s, __u64 cfs)
 	struct task_group *tg = BPF_CORE_READ((struct cfs_rq *)cfs, tg);
 	struct kernfs_node *kn;
 
-	if (!s)
+	if (!s || !bpf_core_field_exists(tg->cfs_bandwidth))
 		return 0;
 	for (int i = 0; i < 16 && tg; i++) {
 		__u64 quota = BPF_CORE_READ(tg, cfs_bandwidth.quota);

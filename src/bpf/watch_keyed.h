@@ -98,7 +98,12 @@ static __noinline int keyed_start(void *ctx, struct thread *t, const struct watc
 	comm_of(k.comm, task);
 	r = bpf_map_update_elem(&keyed_open, &id, &k, BPF_NOEXIST);
 	if (r == -17 /* EEXIST */) {
+		struct keyed *old = bpf_map_lookup_elem(&keyed_open, &id);
+		__u64 ctl = old ? __sync_lock_test_and_set(&old->ctl, 0) : 0;
+
 		lose(LOSS_KEY_REUSED);
+		if (old && (ctl & CTL_OPEN))
+			keyed_leave(old, &id, ctl, now, SECTION_ABANDON_FRAME);
 		r = bpf_map_update_elem(&keyed_open, &id, &k, BPF_ANY);
 	}
 	if (r) {
@@ -115,8 +120,9 @@ static __noinline int keyed_start(void *ctx, struct thread *t, const struct watc
 	d->key = id.key;
 	d->id = id.tgid;
 	d->section = id.section;
+	d->serial = CTL_SERIAL(k.ctl);
 	barrier_compiler();
-	d->when = k.deadline;
+	d->when = p->budget_ns < HORIZON_NS ? k.deadline : now + HORIZON_NS;
 	if (c->armed_at <= now || c->armed_at > k.deadline ||
 	    c->staged_head - c->staged_tail > STAGED / 2)
 		kick();
@@ -147,6 +153,8 @@ static __noinline int keyed_stop(void *ctx, struct thread *t, const struct watch
 		lose(LOSS_STOP_UNMATCHED);
 		return 0;
 	}
+	if (ctl & CTL_FIRED) /* since we read the clock: then it did last that long */
+		now = bpf_ktime_get_ns();
 	elapsed = now - k->start;
 	st = stats_of(p->section);
 	stats_count(st, elapsed);
@@ -166,8 +174,9 @@ static __noinline int keyed_stop(void *ctx, struct thread *t, const struct watch
 		}
 		section_report(&e, NULL);
 	}
-	bpf_map_delete_elem(&keyed_open,
-			    &id); /* only this stop deletes it: it took the control word */
+	bpf_map_delete_elem(
+		&keyed_open,
+		&id); /* a start of the same key that comes between these two is lost with it */
 	return 0;
 }
 

@@ -66,6 +66,8 @@ static __noinline int sections_abandon(struct thread *t, __u64 now, __u32 flag)
 	}
 	t->top = 0;
 	t->next_deadline = 0;
+	t->note_kind = 0;
+	over_clear(t);
 	spells_drop(t);
 	return 0;
 }

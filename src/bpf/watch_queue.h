@@ -13,7 +13,7 @@
  *
  * Only the CPU itself touches its heap: the switch hook, with interrupts off, and the pinned timer
  * in its softirq, which no switch can interrupt. (Where softirqs are threads, PREEMPT_RT, the
- * collector refuses to load this.)
+ * loader refuses.)
  */
 
 #include "watch_state.h"
@@ -114,6 +114,23 @@ static __noinline int queue_pop(struct cpu_state *c, __u32 cpu)
 	bpf_loop(HEAP_DEPTH, sift_down, &w, 0);
 	sift_place(&w);
 	return 0;
+}
+
+/* Is an entry for this deadline of the thread's missing? Then it counts as pushed. Where an earlier
+ * one is wanted than that which is there, the later one stays in its heap and is remembered: it
+ * need not be pushed again when the earlier is over. */
+INLINE bool queue_wants(struct thread *t, __u64 deadline)
+{
+	if (t->queued && t->queued <= deadline)
+		return false;
+	if (t->queued_far == deadline) {
+		t->queued = deadline;
+		return false;
+	}
+	if (t->queued > t->queued_far)
+		t->queued_far = t->queued;
+	t->queued = deadline;
+	return true;
 }
 
 /* Arm the CPU's timer, unless it is already due no later. */

@@ -9,20 +9,12 @@
 #include "watch_section.h"
 #include "watch_state.h"
 
-INLINE void state_enter(struct thread *t, __u32 state, __u64 now)
+/* Of this queue, since it was made; 0 where the kernel does not keep it. */
+INLINE __u64 throttle_clock(struct cfs_rq *cfs)
 {
-	__u32 left = t->state;
-	__u64 spent = now - t->since;
-
-	t->seq++;
-	barrier_compiler();
-	for (int i = 0; i < NR_OFF; i++)
-		if (left == (__u32)i + TS_WAITING)
-			t->off[i] += spent;
-	t->state = state;
-	t->since = now;
-	barrier_compiler();
-	t->seq++;
+	if (!bpf_core_field_exists(cfs->throttled_clock_self_time))
+		return 0;
+	return BPF_CORE_READ(cfs, throttled_clock_self_time);
 }
 
 INLINE bool is_throttled(struct task_struct *task)
@@ -33,7 +25,8 @@ INLINE bool is_throttled(struct task_struct *task)
 static __noinline int switch_out(struct task_struct *task, struct thread *t, struct cpu_state *c,
 				 __u64 now, __u64 how)
 {
-	__u32 prev_state = (__u32)how, preempted = (__u32)(how >> 32), state;
+	__u32 prev_state = (__u32)how, preempted = (how >> 32) & 1, next_prio = (__u32)(how >> 40),
+	      state;
 	__u64 deadline;
 
 	if (!task || !t || !c)
@@ -52,11 +45,13 @@ static __noinline int switch_out(struct task_struct *task, struct thread *t, str
 	if (t->next_deadline && now >= t->next_deadline)
 		sections_check(t, task, now);
 	evidence_out(t, task, now, prev_state, state);
+	if (state == TS_WAITING && task->prio < PRIO_FAIR && next_prio >= PRIO_FAIR)
+		t->cur.flags |= SPELL_RT_FAIR;
 	if (state == TS_THROTTLED) {
 		struct cfs_rq *cfs = task->se.cfs_rq;
 
 		t->cfs = (__u64)cfs;
-		t->throttle_clock = BPF_CORE_READ(cfs, throttled_clock_self_time);
+		t->throttle_clock = throttle_clock(cfs);
 	}
 	state_enter(t, state, now);
 	deadline = t->next_deadline;
@@ -64,12 +59,11 @@ static __noinline int switch_out(struct task_struct *task, struct thread *t, str
 		return 0;
 	__sync_fetch_and_add(&t->serial,
 			     0); /* full barrier, pairs with the one in thread_check() */
-	if (!t->queued || t->queued > deadline) {
+	if (queue_wants(t, deadline)) {
 		struct deadline entry = {
 			.when = deadline, .id = t->tid, .section = DEADLINE_THREAD};
 		__u32 cpu = bpf_get_smp_processor_id();
 
-		t->queued = deadline;
 		if (queue_push(c, cpu, &entry))
 			t->queued = 0;
 		else
@@ -88,10 +82,10 @@ static __noinline __u64 throttled_part(struct thread *t, struct task_struct *tas
 	if (!t || !task)
 		return 0;
 	cfs = task->se.cfs_rq;
-	if ((__u64)cfs != t->cfs)
+	if ((__u64)cfs != t->cfs || !bpf_core_field_exists(cfs->throttled_clock_self_time))
 		return spell_ns; /* it came back elsewhere: no clock of that queue tells about this
 				    one */
-	part = BPF_CORE_READ(cfs, throttled_clock_self_time) - t->throttle_clock;
+	part = throttle_clock(cfs) - t->throttle_clock;
 	return part < spell_ns ? part : spell_ns;
 }
 
@@ -190,7 +184,8 @@ int BPF_PROG(on_switch, bool preempt, struct task_struct *prev, struct task_stru
 	__builtin_memcpy(stint->comm, prev->comm, WATCH_COMM_LEN);
 	t = thread_of(prev);
 	if (t)
-		switch_out(prev, t, c, now, (__u64)preempt << 32 | prev_state);
+		switch_out(prev, t, c, now,
+			   (__u64)(__u32)next->prio << 40 | (__u64)preempt << 32 | prev_state);
 	t = thread_of(next);
 	if (t)
 		switch_in(next, t, c, now);
@@ -228,7 +223,7 @@ int BPF_PROG(on_wakeup, struct task_struct *task)
 }
 
 SEC("tp_btf/block_rq_complete")
-int BPF_PROG(on_io, struct request *rq)
+int BPF_PROG(on_io, struct request *rq, int error, unsigned int nr_bytes)
 {
 	struct cpu_state *c;
 	__u64 now, begin;
@@ -245,7 +240,7 @@ int BPF_PROG(on_io, struct request *rq)
 	c->io_t = now;
 	c->io_latency_ns = begin && now > begin ? now - begin : 0;
 	c->io_dev = rq->part ? BPF_CORE_READ(rq, part, bd_dev) : 0;
-	c->io_bytes = 0;
+	c->io_bytes = nr_bytes;
 	return 0;
 }
 

@@ -12,7 +12,10 @@
 
 /* Keyed sections whose stop never comes are given up when their process has gone: how often that is
  * looked for. */
-#define ORPHAN_NS 10000000000ull
+#define HORIZON_NS                                                                             \
+	100000000ull /* a queue holds a keyed section no longer without looking whether it has \
+			ended */
+#define ORPHAN_NS 1000000000ull
 
 /* Two frames further apart than this are not on one stack. */
 #define STACK_SPAN (64ull << 20)
@@ -322,6 +325,36 @@ static __noinline int section_fire(struct thread *t, const struct ending *e, __u
 	return section_report(e, off_cpu ? &t->cur : NULL);
 }
 
+/* A section was left without its stop. */
+static __noinline int section_leave(struct thread *t, struct open_section *o)
+{
+	struct watch_stats *st;
+	__u64 ctl;
+
+	if (!t || !o)
+		return 0;
+	ctl = __sync_lock_test_and_set(&o->ctl, 0);
+	if (!(ctl & CTL_OPEN) || dropped[CTL_SECTION(ctl)])
+		return 0;
+	lose(LOSS_LEFT_OPEN);
+	st = stats_of(CTL_SECTION(ctl));
+	if (st)
+		__sync_fetch_and_add(&st->abandoned, 1);
+	if (ctl & CTL_FIRED)
+		section_end_over(t, o, ctl, bpf_ktime_get_ns(),
+				 SECTION_ABANDON_FRAME | SECTION_NO_SPLIT);
+	return 0;
+}
+
+static __noinline int over_clear(struct thread *t)
+{
+	if (!t)
+		return 0;
+	__builtin_memset(t->over, 0, sizeof(t->over));
+	t->nr_over = 0;
+	return 0;
+}
+
 /* A frame section whose frame is above the user's stack pointer is over, though its stop was not
  * seen (exception, longjmp): it must not fire. */
 INLINE bool frame_is_gone(struct task_struct *task, __u64 sp)
@@ -358,7 +391,7 @@ static __noinline long check_one(__u32 i, struct check *c)
 		return 1;
 	o = &t->open[i];
 	ctl = *(volatile __u64 *)&o->ctl;
-	if (!(ctl & CTL_OPEN) || (ctl & CTL_FIRED) || dropped[CTL_SECTION(ctl)])
+	if (!(ctl & CTL_OPEN) || (ctl & (CTL_FIRED | CTL_DOUBT)) || dropped[CTL_SECTION(ctl)])
 		return 0;
 	deadline = o->deadline;
 	if (c->now >= deadline && frame_is_gone(c->task, o->sp))
@@ -419,6 +452,28 @@ INLINE void keyed_fill(struct ending *e, const struct keyed *k, const struct key
 	__builtin_memcpy(e->comm, k->comm, sizeof(e->comm));
 }
 
+/* A keyed section whose stop will not come; the control word has been taken. */
+static __noinline int keyed_leave(struct keyed *k, const struct keyed_id *id, __u64 ctl, __u64 now,
+				  __u32 flag)
+{
+	struct ending e = {};
+	struct watch_stats *st;
+
+	if (!k || !id)
+		return 0;
+	st = stats_of(CTL_SECTION(ctl));
+	if (st)
+		__sync_fetch_and_add(&st->abandoned, 1);
+	if (!(ctl & CTL_FIRED))
+		return 0;
+	if (st)
+		__sync_fetch_and_add(&st->over, 1);
+	keyed_fill(&e, k, id, ctl, now);
+	e.type = EV_ABANDONED;
+	e.flags |= SECTION_NO_SPLIT | flag;
+	return section_report(&e, NULL);
+}
+
 INLINE bool process_is_gone(__u32 tgid)
 {
 	struct task_struct *task;
@@ -451,15 +506,16 @@ static __noinline __u64 keyed_check(struct deadline *d, __u64 now)
 	if (!k)
 		return 0;
 	ctl = *(volatile __u64 *)&k->ctl;
-	if (!(ctl & CTL_OPEN) || (now < k->deadline && !dropped[CTL_SECTION(ctl)]))
+	if (!(ctl & CTL_OPEN) || CTL_SERIAL(ctl) != d->serial)
 		return 0; /* ended, or begun again: that has an entry of its own */
+	if (now < k->deadline && !dropped[CTL_SECTION(ctl)])
+		return k->deadline - now < HORIZON_NS ? k->deadline : now + HORIZON_NS;
 	st = stats_of(CTL_SECTION(ctl));
 	if (dropped[CTL_SECTION(ctl)] || process_is_gone(id.tgid)) {
 		if (__sync_val_compare_and_swap(&k->ctl, ctl, 0) != ctl)
 			return 0;
-		if (st)
-			__sync_fetch_and_add(&st->abandoned, 1);
-		bpf_map_delete_elem(&keyed_open, &id); /* whoever took the control word deletes */
+		keyed_leave(k, &id, ctl, now, SECTION_ABANDON_EXIT);
+		bpf_map_delete_elem(&keyed_open, &id);
 		return 0;
 	}
 	if (ctl & CTL_FIRED)

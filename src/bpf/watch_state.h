@@ -25,6 +25,7 @@
  * section is reported as fired at most once. */
 #define CTL_OPEN                  1ull
 #define CTL_FIRED                 2ull
+#define CTL_DOUBT                 4ull /* the program said that it gives up: do not fire */
 #define CTL_SECTION(ctl)          ((__u32)((ctl) >> 8) & 0xff)
 #define CTL_SERIAL(ctl)           ((ctl) >> 16)
 #define CTL_MAKE(serial, section) ((serial) << 16 | (__u64)(section) << 8 | CTL_OPEN)
@@ -34,6 +35,7 @@ struct open_section {
 	__u64 start;
 	__u64 deadline;
 	__u64 sp; /* frame sections: stack pointer at the function's first instruction; else 0 */
+	__u64 user_sp;     /* stack pointer at the start's probe; 0: a tracepoint's */
 	__u64 off[NR_OFF]; /* the thread's accumulators at the start */
 	__u64 short_ns;
 	__u32 n_long;
@@ -60,6 +62,7 @@ struct thread {
 	__u64 next_deadline; /* of the open sections not fired; may be too early, never too late; 0:
 				none */
 	__u64 queued;        /* the time under which a CPU's queue holds the thread; 0: none */
+	__u64 queued_far;    /* a later time under which a queue still holds it; 0: none known */
 	__u64 gap;           /* last time at which a switch turned out to be missed */
 	__u64 poll_ns;       /* smallest budget that the thread has started */
 	__u64 serial; /* of the next section; starts at the registration's time, so (tid, serial) is
@@ -75,6 +78,7 @@ struct thread {
 	__u64 cfs; /* run queue at the switch-out, as a number; read with probe reads only */
 	__u64 throttle_clock;
 	__u32 note_kind;
+	__u32 nr_over; /* the sum of `over` */
 	__u32 futex_word;
 	__u64 note[WATCH_ARGS];
 	__u16 chunk[WATCH_CHUNKS]; /* 1 + index into spells; 0: none */
@@ -138,16 +142,15 @@ struct {
 	__type(value, __u32);
 } free_chunks SEC(".maps");
 
-/* Key: hash of a kernel stack. Value: its addresses, 0-terminated when shorter. When full: stack id
- * 0, LOSS_STACKS_FULL. */
+/* Key: hash of a kernel stack. Value: its addresses, 0-terminated when shorter. When full, the
+ * stack not seen for the longest time gives way: a spell that names it then has none. */
 struct kernel_stack {
 	__u64 addr[WATCH_STACK];
 };
 
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 4096);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, __u32);
 	__type(value, struct kernel_stack);
 } stacks SEC(".maps");
@@ -200,6 +203,7 @@ struct stint {
 struct deadline {
 	__u64 when;
 	__u64 key;
+	__u64 serial;  /* of a keyed section: a key that is used again has another */
 	__u32 id;      /* thread, or thread group of a keyed section */
 	__u32 section; /* DEADLINE_THREAD, or the keyed section's */
 };
@@ -305,6 +309,31 @@ INLINE struct thread *thread_of(struct task_struct *task)
 				   watched */
 		return NULL;
 	return bpf_task_storage_get(&threads, task, 0, 0);
+}
+
+INLINE void state_enter(struct thread *t, __u32 state, __u64 now)
+{
+	__u32 left = t->state;
+	__u64 spent = now - t->since;
+
+	t->seq++;
+	barrier_compiler();
+	for (int i = 0; i < NR_OFF; i++)
+		if (left == (__u32)i + TS_WAITING)
+			t->off[i] += spent;
+	t->state = state;
+	t->since = now;
+	barrier_compiler();
+	t->seq++;
+}
+
+/* It runs, and we hold that it does not: its switch-in was not seen. */
+INLINE void state_mend(struct thread *t, __u64 now)
+{
+	if (t->state == TS_RUNNING)
+		return;
+	t->gap = now;
+	state_enter(t, TS_RUNNING, now);
 }
 
 INLINE struct cpu_state *this_cpu(void)

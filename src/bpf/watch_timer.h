@@ -13,6 +13,7 @@ static __noinline __u64 thread_check(struct task_struct *task, struct thread *t,
 				     __u64 now)
 {
 	struct check c = {.t = t, .task = task, .now = now, .next = ~0ull, .off_cpu = 1};
+	__u64 far, near;
 	__u32 seq = 1;
 
 	if (!task || !t)
@@ -20,7 +21,10 @@ static __noinline __u64 thread_check(struct task_struct *task, struct thread *t,
 	/* The clear is a full barrier: it stands before the look at the state, as the state's
 	 * change stands before the look at `queued` in the switch hook. One of the two sees the
 	 * other. */
-	__sync_val_compare_and_swap(&t->queued, when, 0);
+	far = __sync_val_compare_and_swap(&t->queued_far, when, 0);
+	near = __sync_val_compare_and_swap(&t->queued, when, 0);
+	if (far != when && near != when)
+		return 0; /* an entry that another has taken the place of */
 	for (int try = 0; try < 4; try++) {
 		seq = *(volatile __u32 *)&t->seq;
 		barrier_compiler();
@@ -71,10 +75,10 @@ static __noinline int queue_serve_one(struct cpu_state *c, __u32 cpu, __u64 now)
 	t = bpf_task_storage_get(&threads, task, 0, 0);
 	if (t) {
 		next = thread_check(task, t, d.when, now);
-		if (next) {
-			t->queued = next;
+		if (next && queue_wants(t, next)) {
 			d.when = next;
-			queue_push(c, cpu, &d);
+			if (queue_push(c, cpu, &d))
+				t->queued = 0;
 		}
 	}
 	bpf_task_release(task);
@@ -123,8 +127,9 @@ static __noinline __u64 running_check(struct task_struct *task, struct thread *t
 {
 	__u64 next = 0, poll;
 
-	if (!task || !t || t->state != TS_RUNNING)
+	if (!task || !t)
 		return 0;
+	state_mend(t, now);
 	if (t->next_deadline && now >= t->next_deadline)
 		sections_check(t, task, now);
 	next = t->next_deadline;
@@ -216,14 +221,9 @@ int BPF_PROG(on_kick)
 		if (next)
 			timer_arm(c, cpu, next > now ? next : now + 1000, now);
 	}
-	if (c->staged_head != c->staged_tail) {
-		struct deadline *first;
-
-		staged_take(c, cpu);
-		first = queue_at(cpu, 0);
-		if (c->queue_len && first)
-			timer_arm(c, cpu, first->when > now ? first->when : now + 1000, now);
-	}
+	/* The queue is the timer's: this interrupt may stand on top of it. */
+	if (c->staged_head != c->staged_tail)
+		timer_arm(c, cpu, now + 1000, now);
 	return 0;
 }
 

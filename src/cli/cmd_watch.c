@@ -28,7 +28,7 @@ static struct {
 	bool fail_on_violation, strict;
 	struct output_options out;
 	uint64_t gate_ns, poll_ns, ring_bytes;
-	uint64_t max_threads, max_sections, max_spells, max_keyed, max_deadlines;
+	uint64_t max_threads, max_sections, max_spells, max_keyed, max_deadlines, max_stacks;
 } wanted = {.notes = true};
 
 static const struct opt options[] = {
@@ -89,6 +89,8 @@ static const struct opt options[] = {
 	 1u << 22, "65536"},
 	{OPT_U64, 0, "max-deadlines", "N", "threads off a CPU with a deadline, a CPU", NULL,
 	 &wanted.max_deadlines, 16, 1u << 22, "8192"},
+	{OPT_U64, 0, "max-stacks", "N", "different kernel stacks kept", NULL, &wanted.max_stacks,
+	 16, 1u << 20, "4096"},
 	{OPT_SIZE, 0, "ring", "SIZE", "bytes of the ring of events, a power of two", NULL,
 	 &wanted.ring_bytes, 65536, 1u << 30, "8M"},
 	{.kind = OPT_END},
@@ -207,6 +209,7 @@ static struct watch_options options_make(const struct pid_set *pids,
 	o.kernel.max_spells = (uint32_t)wanted.max_spells ?: o.kernel.max_spells;
 	o.kernel.max_keyed = (uint32_t)wanted.max_keyed ?: o.kernel.max_keyed;
 	o.kernel.max_deadlines = (uint32_t)wanted.max_deadlines ?: o.kernel.max_deadlines;
+	o.kernel.max_stacks = (uint32_t)wanted.max_stacks ?: o.kernel.max_stacks;
 	if (run->has_child) {
 		o.program = run->child.path;
 		o.program_pid = run->child.pid;
@@ -352,9 +355,11 @@ static bool is_over(struct run *run)
 		return true;
 	if (wanted.count && output_nr_violations(run->output) >= wanted.count)
 		return true;
-	if (run->has_child && child_reap(&run->child) && !wanted.follow)
+	if (run->has_child && !child_reap(&run->child))
+		return false;
+	if (run->has_child && !wanted.follow)
 		return true;
-	return !run->has_child && !watch_alive(run->watch);
+	return !watch_alive(run->watch);
 }
 
 /* Return: 0, or what ended it. */

@@ -294,7 +294,9 @@ int output_process(void *arg, const struct watch_event_process *event)
 
 	if (o->opts.is_json)
 		r = json_process(&o->json_out, event);
-	else if (!o->opts.is_top && (o->opts.is_verbose || event->what == PROCESS_EXECED))
+	else if (!o->opts.is_top &&
+		 (o->opts.is_verbose || event->what == PROCESS_EXECED ||
+		  (event->what == PROCESS_EXITED && watch_asked_for(o->watch, event->tgid))))
 		r = text_process(&o->text, event, o->realtime_offset_ns);
 	if (!r && o->json_fd >= 0)
 		r = json_process(&o->json_file, event);

@@ -165,7 +165,9 @@ static int say_forced(struct job *j, unsigned causes_before)
 	int r = 0;
 
 	while (err && err->nr_causes > causes_before && !r) {
-		(void)snprintf(text, sizeof(text), "forced: %.300s", err->cause[--err->nr_causes]);
+		(void)snprintf(text, sizeof(text), "%s: %.300s",
+			       j->targets->force ? "forced" : "left out",
+			       err->cause[--err->nr_causes]);
 		r = note_add(j->out, text);
 	}
 	return r;
@@ -570,6 +572,37 @@ static int attach_note_pair(struct job *j, struct elf_file *elf, const struct fi
 	return r == -ENOENT ? 0 : r;
 }
 
+static const struct {
+	const char *provider;
+	const char *probe;
+} doubts[] = {
+#define X(provider, probe) {provider, probe},
+#include "../abi/doubts.def"
+#undef X
+};
+
+static int attach_doubt(struct job *j, struct elf_file *elf, const struct file *f, size_t i)
+{
+	struct elf_usdt *sites = NULL;
+	size_t nr = 0;
+	int r = elf_find_usdt(elf, doubts[i].provider, doubts[i].probe, &sites, &nr, NULL, NULL);
+
+	j->probe = (struct watch_probe){.action = ACT_DOUBT};
+	r = r ?: attach_usdt_sites(j, elf, f, sites, nr);
+	usdt_sites_free(sites, nr);
+	return r == -ENOENT ? 0 : r;
+}
+
+/* What helps to explain may fail where what was asked for does not: a place that is refused is left
+ * out. */
+static int forgive_refusal(struct job *j, int r, unsigned causes)
+{
+	if (r != -EPERM && r != -ENOTSUP)
+		return r;
+	(void)say_forced(j, causes); /* no memory for a remark: the remark is lost */
+	return 0;
+}
+
 int attach_notes(struct watch_kernel *k, const struct attach_targets *targets,
 		 uint32_t *next_cookie, struct attachment *ret, struct tocsin_err *err)
 {
@@ -593,7 +626,9 @@ int attach_notes(struct watch_kernel *k, const struct attach_targets *targets,
 		if (elf_file_open(files.item[i].path, &elf, NULL))
 			continue; /* no ELF file has no notes */
 		for (size_t kind = 0; kind < sizeof(notes) / sizeof(notes[0]) && !r; kind++)
-			r = attach_note_pair(&j, elf, &files.item[i], kind);
+			r = forgive_refusal(&j, attach_note_pair(&j, elf, &files.item[i], kind), 0);
+		for (size_t n = 0; n < sizeof(doubts) / sizeof(doubts[0]) && !r; n++)
+			r = forgive_refusal(&j, attach_doubt(&j, elf, &files.item[i], n), 0);
 	}
 	if (r) {
 		attachment_done(&a);

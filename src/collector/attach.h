@@ -57,7 +57,8 @@ int attach_section(struct watch_kernel *k, const struct section *section, uint32
 		   struct attachment *ret, struct tocsin_err *err);
 
 /**
- * attach_notes() - attach the pairs of abi/notes.def that the targets' programs have.
+ * attach_notes() - attach what abi/notes.def and abi/doubts.def list and the targets' programs
+ * have.
  *
  * Return: 0 (also when there are none), or -errno.
  */

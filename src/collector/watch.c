@@ -44,6 +44,7 @@ struct watch {
 	struct pending pending[PENDING_MAX];
 	uint64_t records_lost;
 	bool wants_notes;
+	bool may_get_more; /* by name, cgroup, or all */
 };
 
 static void watch_closep(struct watch **w)
@@ -118,7 +119,8 @@ int watch_open(const struct watch_options *opts, const struct watch_handlers *ha
 	w->max_entries = cfg.max_sections;
 	w->wants_notes = opts->notes;
 	w->targets.force = opts->force;
-	w->targets.open = cfg.all || cfg.follow || cfg.nr_comms || opts->cgroup;
+	w->may_get_more = cfg.all || cfg.nr_comms || opts->cgroup;
+	w->targets.open = w->may_get_more || cfg.follow;
 	w->targets.program = opts->program;
 	w->targets.program_pid = opts->program_pid;
 	r = watch_kernel_open(&cfg, &w->kernel, err);
@@ -238,6 +240,8 @@ int watch_reread(struct watch *w, struct section_list *list, struct tocsin_err *
 	for (unsigned i = 0; i < w->nr_entries; i++) {
 		bool kept = false;
 
+		if (!w->entry[i].section.line)
+			continue; /* of the command line, or added while running: no file has it */
 		for (size_t k = 0; k < list->nr && w->entry[i].active; k++)
 			kept |= !strcmp(list->item[k].text, w->entry[i].section.text);
 		if (w->entry[i].active && !kept)
@@ -412,12 +416,19 @@ unsigned watch_nr_probes(const struct watch *w)
 
 bool watch_alive(const struct watch *w)
 {
-	if (w->targets.open || !w->targets.pids.nr)
+	if (w->may_get_more || !w->targets.pids.nr)
 		return true;
+	if (w->targets.open) /* by fork only: as long as one of them is left */
+		return watch_kernel_has_processes(w->kernel);
 	for (size_t i = 0; i < w->targets.pids.nr; i++)
 		if (process_exists(w->targets.pids.pid[i]))
 			return true;
 	return false;
+}
+
+bool watch_asked_for(const struct watch *w, uint32_t tgid)
+{
+	return pid_set_has(&w->targets.pids, (pid_t)tgid);
 }
 
 struct watch_kernel *watch_kernel_of(struct watch *w)

@@ -99,6 +99,9 @@ unsigned watch_nr_probes(const struct watch *w);
  * ones. */
 bool watch_alive(const struct watch *w);
 
+/** watch_asked_for() - is it one of the processes that the watch began with? */
+bool watch_asked_for(const struct watch *w, uint32_t tgid);
+
 struct watch_kernel *watch_kernel_of(struct watch *w);
 
 /** watch_records_lost() - sections whose records did not arrive whole. */
