@@ -93,6 +93,7 @@ struct section_summary {
 	uint64_t over;                 /* of these, over */
 	uint64_t fired;                /* deadlines that passed while open */
 	uint64_t abandoned;            /* ended by exit, exec, or a frame that went away */
+	uint64_t still_open;           /* over budget, and not ended when the watch did */
 	uint64_t mean_ns;              /* of all closed */
 	uint64_t over_split_ns[TS_NR]; /* of those over budget */
 	uint64_t p50_ns, p90_ns, p99_ns, p999_ns, max_ns; /* from the histogram: error <= 0.8 % */

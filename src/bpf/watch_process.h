@@ -24,7 +24,7 @@ static __noinline int process_report(__u32 what, __u32 tgid, __u32 parent, struc
 	ev->tgid = tgid;
 	ev->parent = parent;
 	ev->pad = 0;
-	comm_of(ev->comm, task);
+	comm_of(ev->comm, task->group_leader);
 	bpf_ringbuf_submit(ev, 0);
 	return 0;
 }

@@ -296,7 +296,8 @@ static void reread(struct run *run)
 		int r = section_list_read(&list, wanted.budgets.item[i], &diag);
 
 		if (r) {
-			(void)cli_diag(r, &diag); /* the sections stay as they are */
+			(void)cli_diag(r, &diag);
+			(void)fprintf(stderr, "not reread: the sections stay as they are\n");
 			return;
 		}
 	}
@@ -393,6 +394,7 @@ static int finish(struct run *run, int r)
 {
 	char why[64];
 
+	watch_silence(run->watch);
 	if (!r)
 		r = watch_poll(run->watch);
 	if (!r)
@@ -477,7 +479,7 @@ static int arm(struct run *run, const struct watch_options *opts,
 		}
 	}
 	if (r) {
-		if (!loaded && r != -ESRCH)
+		if (!loaded && (r == -EPERM || r == -EACCES || r == -EINVAL || r == -ENOTSUP))
 			(void)doctor_explain_failure(r, &err); /* returns r */
 		(void)cli_fail(CLI_FAILED, &err);
 		return loaded && r == -EPERM ? CLI_USAGE : status_of_failure(run, r);

@@ -46,6 +46,7 @@ struct output {
 	struct exec_sink *exec;
 	struct cause_table *causes[WATCH_SECTIONS_MAX];
 	struct fired fired[FIRED_KEPT];
+	uint64_t nr_open[WATCH_SECTIONS_MAX]; /* fired and not ended */
 	unsigned next_fired;
 	struct {
 		uint64_t id;
@@ -263,6 +264,10 @@ int output_section(void *arg, const struct watch_record *record)
 
 	if (o->limit && o->nr_violations >= o->limit)
 		return 0;
+	if (record->event->head.type == EV_FIRED)
+		o->nr_open[record->event->section]++;
+	else if ((record->event->flags & SECTION_FIRED) && o->nr_open[record->event->section])
+		o->nr_open[record->event->section]--;
 	v = violation_from(o, record);
 	if (!v)
 		return -ENOMEM;
@@ -335,6 +340,7 @@ static int section_sum(struct output *o, struct watch *w, unsigned i, struct sec
 	s->over = st->over;
 	s->fired = st->fired;
 	s->abandoned = st->abandoned;
+	s->still_open = o->nr_open[i];
 	memcpy(s->over_split_ns, st->over_split_ns, sizeof(s->over_split_ns));
 	s->closed = hist_count(bucket);
 	s->mean_ns = hist_mean(bucket);

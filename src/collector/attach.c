@@ -326,6 +326,12 @@ static int attach_returns(struct job *j, struct elf_file *elf, const struct file
 	if (ends.switches_stacks)
 		j->probe.flags |= WATCH_PROBE_SWITCHES_STACKS;
 	start_probe->flags = j->probe.flags;
+	for (size_t i = 0; i < ends.nr && !r && !ends.by_return_probe; i++)
+		if (ends.point[i].offset == func.offset)
+			r = tocsin_err_fail(
+				-EPERM, j->err,
+				"'%s' only jumps to another function: watch that one, or give an explicit stop",
+				place->name);
 	for (size_t i = 0; i < ends.nr && !r; i++)
 		r = attach_point(j, f, &ends.point[i], ends.by_return_probe);
 	if (!r) {

@@ -91,6 +91,8 @@ int files_of_programs(const struct attach_targets *t, struct file_list *l, struc
 		return tocsin_err_fail(r, err,
 				       "cannot find the programs of the watched processes: %s",
 				       strerror(-r));
+	if (!l->nr && t->pids.nr)
+		return tocsin_err_fail(-ESRCH, err, "the watched processes have ended");
 	if (!l->nr)
 		return tocsin_err_fail(
 			-ENOENT, err,

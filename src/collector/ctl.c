@@ -174,6 +174,7 @@ int ctl_ask(pid_t pid, const char *request, bool *ret_ok, char *answer, size_t l
 	    struct tocsin_err *err)
 {
 	int fd TOCSIN_CLEANUP(tocsin_close_fdp) = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct timeval patience = {.tv_sec = 10}; /* an attach takes a second */
 	struct sockaddr_un addr;
 	size_t have = 0, head;
 	ssize_t n = 1;
@@ -192,6 +193,9 @@ int ctl_ask(pid_t pid, const char *request, bool *ret_ok, char *answer, size_t l
 	if (connect(fd, (struct sockaddr *)&addr, sizeof(addr)))
 		return tocsin_err_fail(-errno, err, "cannot reach the watch %d at '%s': %s", pid,
 				       addr.sun_path, strerror(errno));
+	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience,
+			 sizeof(patience)); /* default: wait for ever */
+	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
 	r = write_all(fd, request, strlen(request));
 	if (!r && shutdown(fd, SHUT_WR))
 		r = -errno;

@@ -193,19 +193,30 @@ int watch_add(struct watch *w, struct section *s, struct tocsin_err *err)
 	return 0;
 }
 
-static void entry_remove(struct watch *w, unsigned i)
+/* The kernel takes probes away some time after their links are closed, and not in our order: a
+ * start that still fires would open what no stop closes. */
+static void entry_silence(struct watch *w, unsigned i)
 {
 	static const struct watch_probe nothing; /* ACT_NONE */
 	const struct attachment *a = &w->entry[i].attachment;
 
-	/* The kernel takes probes away some time after their links are closed, and not in our
-	 * order: a start that still fires would open what no stop closes. */
-	watch_kernel_drop_section(w->kernel, i);
 	for (size_t n = 0; n < a->nr; n++)
 		(void)watch_kernel_set_probe(w->kernel, a->cookie[n],
 					     &nothing); /* the place exists: cannot fail */
+}
+
+static void entry_remove(struct watch *w, unsigned i)
+{
+	watch_kernel_drop_section(w->kernel, i);
+	entry_silence(w, i);
 	attachment_done(&w->entry[i].attachment);
 	w->entry[i].active = false;
+}
+
+void watch_silence(struct watch *w)
+{
+	for (unsigned i = 0; i < w->nr_entries; i++)
+		entry_silence(w, i);
 }
 
 int watch_remove_at(struct watch *w, const char *path, uint64_t offset)

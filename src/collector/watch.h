@@ -54,6 +54,10 @@ int watch_open(const struct watch_options *opts, const struct watch_handlers *ha
 /** watch_close() - remove every probe. Return: NULL. */
 struct watch *watch_close(struct watch *w);
 
+/** watch_silence() - probes do nothing from here on: what is counted and what was sent stay equal.
+ */
+void watch_silence(struct watch *w);
+
 /**
  * watch_add() - attach one section; takes @s's contents on success and leaves it zeroed.
  *

@@ -34,12 +34,14 @@ static void put_counts(struct text_report *t, const struct section_summary *s)
 	word_colour(o, &t->style, COLOUR_NONE);
 	if (s->over) {
 		out_add(o, " (");
-		word_percent(o, share_permyriad(s->over, s->closed));
+		word_percent(o, share_permyriad(s->over, s->closed + s->abandoned));
 		out_add(o, ")");
 	}
 	out_add(o, ", %llu noticed while open", (unsigned long long)s->fired);
 	if (s->abandoned)
 		out_add(o, ", %llu never stopped", (unsigned long long)s->abandoned);
+	if (s->still_open)
+		out_add(o, ", %llu still open over its budget", (unsigned long long)s->still_open);
 	end_line(t, start, 2 * INDENT);
 }
 
@@ -55,6 +57,8 @@ static void put_percentiles(struct text_report *t, const struct section_summary 
 	struct out *o = &t->out;
 	size_t start = o->len;
 
+	if (!s->closed)
+		return;
 	begin_line(o);
 	for (unsigned i = 0; i < sizeof(value) / sizeof(value[0]); i++) {
 		out_add(o, "%s%s ", i ? "  " : "", value[i].name);

@@ -168,14 +168,32 @@ static void mode_overlap(const struct plan *plan)
 	}
 }
 
+/* One level down, in a frame of its own. */
+static void __attribute__((noinline)) deeper(const struct plan *plan, unsigned level)
+{
+	probe_tick_begin(level);
+	if (level + 1 < plan->n)
+		deeper(plan, level + 1);
+	else
+		sleep_ns(plan->duration_ns);
+	probe_tick_end(level);
+}
+
 /* N sections of one kind inside each other: more than one thread may have open. */
 static void mode_deep(const struct plan *plan)
 {
-	for (unsigned i = 0; i < plan->n; i++)
+	deeper(plan, 0);
+}
+
+/* Every other section is left without its stop, as by an error that jumps to the main loop. */
+static void mode_left(const struct plan *plan)
+{
+	for (unsigned i = 0; i < plan->n; i++) {
 		probe_tick_begin(i);
-	sleep_ns(plan->duration_ns);
-	for (unsigned i = plan->n; i-- > 0;)
-		probe_tick_end(i);
+		if (i % 2)
+			probe_tick_end(i);
+		sleep_ns(plan->gap_ns);
+	}
 }
 
 /* Keyed sections: begun by this thread, ended by another, several open at once, in the other order.
@@ -372,6 +390,7 @@ static const struct {
 	{"overlap", mode_overlap}, {"keyed", mode_keyed},       {"keyed_const", mode_keyed_const},
 	{"read", mode_read},       {"fsync", mode_fsync},       {"family", mode_family},
 	{"threads", mode_threads}, {"exec", mode_exec},         {"deep", mode_deep},
+	{"left", mode_left},
 };
 
 int main(int argc, char **argv)

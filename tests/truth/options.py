@@ -207,6 +207,17 @@ def strict_lost(run):
     check_equal(watch.section()["over"], 64, "sections over budget")
 
 
+@suite.test("a section that begins again in its frame gives up the one that was left")
+def left(run):
+    target = started(run, mode="left", n=200, gap_us=100)
+    watch = run.watch("-p", str(target.pid), "tick: usdt:kinds:tick_begin .. tick_end < 1s")
+    ended(target)
+    watch.stop(losses=("left_open",))
+    check_equal(watch.summary()["losses"]["left_open"], 100, "sections left")
+    check_equal(watch.section()["closed"], 100, "sections closed")
+    check_equal(watch.section()["over"], 0, "sections over budget")
+
+
 # What it does.
 
 @suite.test("--exec: the violation is in the environment")

@@ -311,7 +311,7 @@ static void test_verdict_joined(void **state)
 	sample_spell(&v, &sleeping, 40 * MS, 35 * MS, 0);
 	sample_spell(&v, &child, 80 * MS, 9 * MS, 0); /* less than a tenth */
 	explain(&v);
-	assert_string_equal(v.verdict, "slept 35 ms in nanosleep as it asked to; "
+	assert_string_equal(v.verdict, "slept 35 ms in nanosleep; "
 				       "blocked 30.2 ms in fdatasync on the disk; "
 				       "ran 25.8 ms on a CPU");
 	assert_int_equal(v.nr_causes, 4);
