@@ -207,6 +207,20 @@ def strict_lost(run):
     check_equal(watch.section()["over"], 64, "sections over budget")
 
 
+@suite.test("--max-threads: who does not fit is counted, and --strict minds")
+def max_threads(run):
+    targets = [started(run, n=20, duration_us=3000) for _ in range(2)]
+    pids = [word for target in targets for word in ("-p", str(target.pid))]
+    watch = run.watch(*pids, "--max-threads", "1", "--strict", TICK)
+    for target in targets:
+        target.go()
+    for target in targets:
+        check_equal(target.finish(), 0, "exit status of the target")
+    watch.stop(losses=("threads_full", "stop_unmatched"), status=4)
+    check(watch.summary()["losses"]["threads_full"] > 0, "nothing was refused")
+    check(watch.violations(), "nobody was watched")
+
+
 @suite.test("a section that begins again in its frame gives up the one that was left")
 def left(run):
     target = started(run, mode="left", n=200, gap_us=100)
