@@ -78,6 +78,9 @@ enum watch_action {
 	0x01 /* start and stop belong to one stack frame: they pair by stack pointer */
 #define WATCH_PROBE_KEYED           0x02 /* pair by the key argument instead of by thread */
 #define WATCH_PROBE_SWITCHES_STACKS 0x04 /* the order of two stack pointers says nothing */
+#define WATCH_PROBE_ENDS                                                                          \
+	0x08 /* the function's ends have probes: its return address stays in place while it lives \
+	      */
 
 struct watch_probe {
 	__u8 action;     /* enum watch_action */

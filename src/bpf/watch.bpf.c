@@ -174,6 +174,10 @@ INLINE int section_start(void *ctx, __u64 cookie, __u64 user_sp)
 	o->deadline = deadline;
 	o->sp = sp;
 	o->user_sp = user_sp;
+	o->word = 0;
+	if (sp && (p->flags & WATCH_PROBE_ENDS) &&
+	    bpf_probe_read_user(&o->word, sizeof(o->word), (void *)sp))
+		o->word = 0;
 	for (int k = 0; k < NR_OFF; k++)
 		o->off[k] = t->off[k];
 	o->short_ns = t->short_ns;

@@ -22,6 +22,27 @@ INLINE bool is_throttled(struct task_struct *task)
 	return bpf_core_field_exists(task->throttled) && task->throttled;
 }
 
+/* Off the CPU its memory cannot be read: functions that were left by an exception are noticed here.
+ */
+static __noinline int frames_verify(struct thread *t)
+{
+	if (!t)
+		return 0;
+	for (__u32 n = 0; n < 4; n++) {
+		__u32 i = t->top - 1;
+		struct open_section *o;
+
+		if (i >= WATCH_OPEN)
+			break;
+		o = &t->open[i];
+		if (!frame_is_overwritten(o))
+			break;
+		section_leave(t, o);
+		t->top = i;
+	}
+	return 0;
+}
+
 static __noinline int switch_out(struct task_struct *task, struct thread *t, struct cpu_state *c,
 				 __u64 now, __u64 how)
 {
@@ -44,6 +65,7 @@ static __noinline int switch_out(struct task_struct *task, struct thread *t, str
 	}
 	if (t->next_deadline && now >= t->next_deadline)
 		sections_check(t, task, now);
+	frames_verify(t);
 	evidence_out(t, task, now, prev_state, state);
 	if (state == TS_WAITING && task->prio < PRIO_FAIR && next_prio >= PRIO_FAIR)
 		t->cur.flags |= SPELL_RT_FAIR;

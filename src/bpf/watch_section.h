@@ -355,16 +355,28 @@ static __noinline int over_clear(struct thread *t)
 	return 0;
 }
 
-/* A frame section whose frame is above the user's stack pointer is over, though its stop was not
- * seen (exception, longjmp): it must not fire. */
-INLINE bool frame_is_gone(struct task_struct *task, __u64 sp)
+/* Another call has put its return address where the section's function had its own. Only in the
+ * thread's own context. */
+INLINE bool frame_is_overwritten(const struct open_section *o)
+{
+	__u64 word = 0;
+
+	return o->word && !bpf_probe_read_user(&word, sizeof(word), (void *)o->sp) &&
+	       word != o->word;
+}
+
+/* A frame section whose frame is above the user's stack pointer, or whose return address has been
+ * written over, is over, though its stop was not seen (exception, longjmp): it must not fire. */
+INLINE bool frame_is_gone(struct task_struct *task, const struct open_section *o)
 {
 	struct pt_regs *regs;
 
-	if (!sp)
+	if (!o->sp)
 		return false;
 	regs = (struct pt_regs *)bpf_task_pt_regs(task);
-	return regs->sp > sp && regs->sp - sp < STACK_SPAN;
+	if (regs->sp > o->sp && regs->sp - o->sp < STACK_SPAN)
+		return true;
+	return task == bpf_get_current_task_btf() && frame_is_overwritten(o);
 }
 
 struct check {
@@ -394,7 +406,7 @@ static __noinline long check_one(__u32 i, struct check *c)
 	if (!(ctl & CTL_OPEN) || (ctl & (CTL_FIRED | CTL_DOUBT)) || dropped[CTL_SECTION(ctl)])
 		return 0;
 	deadline = o->deadline;
-	if (c->now >= deadline && frame_is_gone(c->task, o->sp))
+	if (c->now >= deadline && frame_is_gone(c->task, o))
 		deadline = c->now + DOUBT_NS;
 	if (c->now < deadline) {
 		if (deadline < c->next)

@@ -323,6 +323,8 @@ static int attach_returns(struct job *j, struct elf_file *elf, const struct file
 	r = r ?: bind_func_returns(elf, &func, j->targets->force, &ends, j->err);
 	r = r ?: say_forced(j, causes);
 	j->probe.flags |= WATCH_PROBE_FRAME;
+	if (!ends.by_return_probe)
+		j->probe.flags |= WATCH_PROBE_ENDS;
 	if (ends.switches_stacks)
 		j->probe.flags |= WATCH_PROBE_SWITCHES_STACKS;
 	start_probe->flags = j->probe.flags;

@@ -219,6 +219,18 @@ def cxx_readable(run):
         cxx(run, readable, name)
 
 
+@suite.test("a function left by an exception: no alarm for what its caller does afterwards")
+def cxx_left(run):
+    target = run.target("left_throw", "20")
+    watch = run.watch("-p", str(target.pid), "func:thrower < 50ms")
+    target.go()
+    check_equal(target.finish(), 0, f"exit status of the target\n{target.err.text()}\n")
+    watch.stop(losses=("left_open",))
+    check_equal(watch.of_type("fired") + watch.violations(), [], "alarms")
+    check_equal(watch.section()["closed"], 10, "functions that returned")
+    check_equal(watch.summary()["losses"]["left_open"], 10, "functions that were left")
+
+
 @suite.test("a C++ name that fits two overloads is refused, and both are named")
 def cxx_ambiguous(run):
     target = run.target("kinds_cxx", "1", "1000")
