@@ -81,7 +81,6 @@ struct task_group {
 
 struct cfs_rq {
 	__u64 throttled_clock_self_time;
-	int throttle_count;
 	struct task_group *tg;
 };
 

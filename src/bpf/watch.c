@@ -308,13 +308,6 @@ int watch_kernel_add_process(struct watch_kernel *k, uint32_t tgid)
 		       : 0;
 }
 
-bool watch_kernel_watches(struct watch_kernel *k, uint32_t tgid)
-{
-	uint32_t one;
-
-	return !bpf_map_lookup_elem(bpf_map__fd(k->skel->maps.processes), &tgid, &one);
-}
-
 bool watch_kernel_has_processes(struct watch_kernel *k)
 {
 	uint32_t first;

@@ -83,10 +83,6 @@ void watch_kernel_drop_section(struct watch_kernel *k, uint32_t section);
 /** watch_kernel_add_process() - watch this thread group. Return: 0, or -errno. */
 int watch_kernel_add_process(struct watch_kernel *k, uint32_t tgid);
 
-/** watch_kernel_watches() - is this thread group among the watched? (Not meaningful with `all`, a
- * cgroup or a name.) */
-bool watch_kernel_watches(struct watch_kernel *k, uint32_t tgid);
-
 /** watch_kernel_has_processes() - is any thread group watched? */
 bool watch_kernel_has_processes(struct watch_kernel *k);
 
