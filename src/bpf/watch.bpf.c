@@ -35,7 +35,7 @@ char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
 /* Sections of frames that no longer exist: the stack pointer has risen above them, or stands where
  * they stood. */
-static __noinline int frames_prune(struct thread *t, __u64 sp)
+GLOBAL int frames_prune(struct thread *t, __u64 sp)
 {
 	if (!t)
 		return 0;
@@ -105,7 +105,7 @@ INLINE void top_lower(struct thread *t)
 
 /* The same section begins again in the same frame: the older one was left without its stop, by an
  * error perhaps. */
-static __noinline int restart_prune(struct thread *t, __u32 section, __u64 user_sp)
+GLOBAL int restart_prune(struct thread *t, __u32 section, __u64 user_sp)
 {
 	if (!t)
 		return 0;

@@ -127,12 +127,12 @@ INLINE void evidence_out(struct thread *t, struct task_struct *task, __u64 now, 
 }
 
 /* Frames to an id: the same stack has the same id for as long as the table lives. */
-INLINE __u32 stack_intern(struct kernel_stack *stack, long bytes)
+GLOBAL __u32 stack_intern(struct kernel_stack *stack, __s64 bytes)
 {
 	struct kernel_stack *known;
 	__u32 hash = 2166136261u, n;
 
-	if (bytes <= 0)
+	if (!stack || bytes <= 0)
 		return 0;
 	n = (__u32)bytes / 8;
 	for (__u32 i = 0; i < WATCH_STACK; i++) {
@@ -356,7 +356,7 @@ static long occupant_sum(__u32 back, struct occupant *o)
 
 /* Who had this CPU from a time until now: of the last stints, the task of the longest one, and what
  * it had in all. */
-static __noinline int evidence_occupant(struct cpu_state *c, struct watch_spell *s, __u64 from)
+GLOBAL int evidence_occupant(struct cpu_state *c, struct watch_spell *s, __u64 from)
 {
 	struct occupant o = {.c = c, .from = from, .covered = ~0ull};
 	struct stint *w;
@@ -382,7 +382,7 @@ static __noinline int evidence_occupant(struct cpu_state *c, struct watch_spell 
 }
 
 /* The cgroup whose quota throttles a run queue: the nearest one upwards that has one. */
-static __noinline int evidence_cgroup(struct watch_spell *s, __u64 cfs)
+GLOBAL int evidence_cgroup(struct watch_spell *s, __u64 cfs)
 {
 	struct task_group *tg = BPF_CORE_READ((struct cfs_rq *)cfs, tg);
 	struct kernfs_node *kn;

@@ -14,7 +14,7 @@ static long kick_nothing(struct bpf_dynptr *sample, void *ctx)
 }
 
 /* Have the CPU's timer armed in time for a deadline that a probe has just set. */
-static __noinline int kick(void)
+GLOBAL int kick(void)
 {
 	long r = -1;
 

@@ -44,7 +44,7 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 }
 
 /* Every open section of the current thread is given up. */
-static __noinline int sections_abandon(struct thread *t, __u64 now, __u32 flag)
+GLOBAL int sections_abandon(struct thread *t, __u64 now, __u32 flag)
 {
 	if (!t)
 		return 0;

@@ -79,7 +79,7 @@ INLINE void sift_place(struct sift *w)
 
 /* Returns 0, or -1 when the heap is full: the deadline is then noticed when the thread comes back
  * to a CPU. */
-static __noinline int queue_push(struct cpu_state *c, __u32 cpu, const struct deadline *entry)
+GLOBAL int queue_push(struct cpu_state *c, __u32 cpu, const struct deadline *entry)
 {
 	struct sift w = {};
 
@@ -98,7 +98,7 @@ static __noinline int queue_push(struct cpu_state *c, __u32 cpu, const struct de
 }
 
 /* Takes the first entry off; the heap must not be empty. */
-static __noinline int queue_pop(struct cpu_state *c, __u32 cpu)
+GLOBAL int queue_pop(struct cpu_state *c, __u32 cpu)
 {
 	struct deadline *last;
 	struct sift w = {};
@@ -134,7 +134,7 @@ INLINE bool queue_wants(struct thread *t, __u64 deadline)
 }
 
 /* Arm the CPU's timer, unless it is already due no later. */
-static __noinline int timer_arm(struct cpu_state *c, __u32 cpu, __u64 when, __u64 now)
+GLOBAL int timer_arm(struct cpu_state *c, __u32 cpu, __u64 when, __u64 now)
 {
 	struct cpu_timer *t;
 

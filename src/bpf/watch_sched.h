@@ -24,7 +24,7 @@ INLINE bool is_throttled(struct task_struct *task)
 
 /* Off the CPU its memory cannot be read: functions that were left by an exception are noticed here.
  */
-static __noinline int frames_verify(struct thread *t)
+GLOBAL int frames_verify(struct thread *t)
 {
 	if (!t)
 		return 0;

@@ -90,7 +90,7 @@ INLINE void split_of(const struct ending *e, __u64 *split, __u32 *flags)
 	}
 }
 
-static __noinline int section_report(const struct ending *e, const struct watch_spell *now_in)
+GLOBAL int section_report(const struct ending *e, const struct watch_spell *now_in)
 {
 	struct watch_event_section *ev;
 	struct watch_stats *st;
@@ -159,7 +159,7 @@ INLINE struct watch_spell *spell_at(struct thread *t, __u32 n)
 }
 
 /* Keep the spell that has just ended; the oldest of WATCH_SPELLS gives way. */
-static __noinline int spell_keep(struct thread *t)
+GLOBAL int spell_keep(struct thread *t)
 {
 	struct watch_spell *s;
 	__u32 n, chunk, at;
@@ -182,7 +182,7 @@ static __noinline int spell_keep(struct thread *t)
 }
 
 /* The outermost section is closed: nobody will ask for these spells again. */
-static __noinline int spells_drop(struct thread *t)
+GLOBAL int spells_drop(struct thread *t)
 {
 	if (!t)
 		return 0;
@@ -279,8 +279,8 @@ INLINE void ending_fill(struct ending *e, struct thread *t, const struct open_se
 
 /* Ended over budget, or given up after its deadline (abandoned: why, SECTION_ABANDON_*): the
  * spells, then the record. The slot is already idle. */
-static __noinline int section_end_over(struct thread *t, struct open_section *o, __u64 ctl,
-				       __u64 end, __u32 abandoned)
+GLOBAL int section_end_over(struct thread *t, struct open_section *o, __u64 ctl, __u64 end,
+			    __u32 abandoned)
 {
 	struct ending e = {};
 	struct spell_walk w = {};
@@ -313,7 +313,7 @@ static __noinline int section_end_over(struct thread *t, struct open_section *o,
 
 /* Its deadline has passed and it is open. Only whoever moved the control word to fired comes here.
  */
-static __noinline int section_fire(struct thread *t, const struct ending *e, __u64 off_cpu)
+GLOBAL int section_fire(struct thread *t, const struct ending *e, __u64 off_cpu)
 {
 	struct watch_stats *st;
 
@@ -326,7 +326,7 @@ static __noinline int section_fire(struct thread *t, const struct ending *e, __u
 }
 
 /* A section was left without its stop. */
-static __noinline int section_leave(struct thread *t, struct open_section *o)
+GLOBAL int section_leave(struct thread *t, struct open_section *o)
 {
 	struct watch_stats *st;
 	__u64 ctl;
@@ -346,7 +346,7 @@ static __noinline int section_leave(struct thread *t, struct open_section *o)
 	return 0;
 }
 
-static __noinline int over_clear(struct thread *t)
+GLOBAL int over_clear(struct thread *t)
 {
 	if (!t)
 		return 0;
@@ -465,8 +465,7 @@ INLINE void keyed_fill(struct ending *e, const struct keyed *k, const struct key
 }
 
 /* A keyed section whose stop will not come; the control word has been taken. */
-static __noinline int keyed_leave(struct keyed *k, const struct keyed_id *id, __u64 ctl, __u64 now,
-				  __u32 flag)
+GLOBAL int keyed_leave(struct keyed *k, const struct keyed_id *id, __u64 ctl, __u64 now, __u32 flag)
 {
 	struct ending e = {};
 	struct watch_stats *st;
@@ -501,7 +500,7 @@ INLINE bool process_is_gone(__u32 tgid)
 
 /* The deadline of a keyed section came up in a queue. Returns the time to look again, 0: it has
  * ended. */
-static __noinline __u64 keyed_check(struct deadline *d, __u64 now)
+GLOBAL __u64 keyed_check(struct deadline *d, __u64 now)
 {
 	struct keyed_id id = {};
 	struct ending e = {};

@@ -14,6 +14,10 @@
 #define barrier_compiler() asm volatile("" ::: "memory")
 #define INLINE             static __always_inline
 
+/* A function that the verifier looks at once, by itself, instead of once a path that leads to it: its
+ * pointers may be NULL to it and point to that one structure. */
+#define GLOBAL __attribute__((noinline))
+
 /* Off-CPU states have an accumulator each; the time on a CPU is what remains of the elapsed time.
  */
 #define NR_OFF        (TS_STOPPED - TS_WAITING + 1)

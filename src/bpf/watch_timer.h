@@ -101,7 +101,7 @@ static long queue_serve_step(__u32 i, struct serve *s)
 }
 
 /* Keyed starts of this CPU, noted by probes, which may not touch the queue themselves. */
-static __noinline int staged_take(struct cpu_state *c, __u32 cpu)
+GLOBAL int staged_take(struct cpu_state *c, __u32 cpu)
 {
 	if (!c)
 		return 0;
