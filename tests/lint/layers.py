@@ -14,6 +14,7 @@ from tree import c_code
 ALLOWED = {
     "base": ["abi/hist.h"],
     "abi": [],
+    "percpu": ["abi"],
     "elf": ["base", "abi"],
     "bpf": ["base", "abi"],
     "collector": ["base", "abi", "elf", "bpf"],
