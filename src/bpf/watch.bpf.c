@@ -96,7 +96,7 @@ INLINE void top_lower(struct thread *t)
 	}
 	if (t->top)
 		return;
-	if (t->n_long)
+	if (t->n_long && !has_open(t))
 		spells_drop(t);
 	if (t->nr_over)
 		over_clear(t);

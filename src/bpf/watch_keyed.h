@@ -70,6 +70,43 @@ INLINE int arg_read(void *ctx, const struct watch_arg *a, __u64 *value)
 	return 0;
 }
 
+#define KERNEL_EEXIST 17
+
+/* Make room for a key that is still there. Its section may be open: then the older one is given up.
+ * Or a stop has taken it and is about to delete it, on another CPU, within some 100 ns. */
+static long keyed_evict(__u32 i, struct keyed_id *id)
+{
+	struct keyed *old = bpf_map_lookup_elem(&keyed_open, id);
+	__u64 ctl;
+
+	if (!old)
+		return 1;
+	ctl = keyed_take(old, id);
+	if (!ctl)
+		return 0;
+	lose(LOSS_KEY_REUSED);
+	keyed_leave(old, id, ctl, bpf_ktime_get_ns(), SECTION_ABANDON_FRAME);
+	bpf_map_delete_elem(&keyed_open, id);
+	return 1;
+}
+
+/* Returns 0, or non-zero when there is no room. */
+GLOBAL int keyed_insert(const struct keyed_id *id, const struct keyed *k)
+{
+	struct keyed_id key;
+	long r;
+
+	if (!id || !k)
+		return -1;
+	key = *id;
+	r = bpf_map_update_elem(&keyed_open, &key, k, BPF_NOEXIST);
+	for (int try = 0; try < 4 && r == -KERNEL_EEXIST; try++) {
+		bpf_loop(1024, keyed_evict, &key, 0);
+		r = bpf_map_update_elem(&keyed_open, &key, k, BPF_NOEXIST);
+	}
+	return (int)r;
+}
+
 static __noinline int keyed_start(void *ctx, struct thread *t, const struct watch_probe *p,
 				  __u64 now)
 {
@@ -79,7 +116,6 @@ static __noinline int keyed_start(void *ctx, struct thread *t, const struct watc
 	struct keyed_id id = {};
 	struct keyed k = {};
 	struct deadline *d;
-	long r;
 
 	if (!t || !p || !c)
 		return 0;
@@ -90,23 +126,21 @@ static __noinline int keyed_start(void *ctx, struct thread *t, const struct watc
 	id.section = p->section;
 	id.tgid = t->tgid;
 	k.ctl = CTL_MAKE(t->serial++, p->section);
+	k.key = id.key;
 	k.start = now;
 	k.deadline = now + p->budget_ns;
 	k.tid = t->tid;
+	k.tgid = t->tgid;
 	for (int i = 0; i < NR_OFF; i++)
 		k.off[i] = t->off[i];
+	k.short_ns = t->short_ns;
+	k.n_long = t->n_long;
+	k.n_short = t->n_short;
 	comm_of(k.comm, task);
-	r = bpf_map_update_elem(&keyed_open, &id, &k, BPF_NOEXIST);
-	if (r == -17 /* EEXIST */) {
-		struct keyed *old = bpf_map_lookup_elem(&keyed_open, &id);
-		__u64 ctl = old ? __sync_lock_test_and_set(&old->ctl, 0) : 0;
-
-		lose(LOSS_KEY_REUSED);
-		if (old && (ctl & CTL_OPEN))
-			keyed_leave(old, &id, ctl, now, SECTION_ABANDON_FRAME);
-		r = bpf_map_update_elem(&keyed_open, &id, &k, BPF_ANY);
-	}
-	if (r) {
+	t->starts_keyed = 1;
+	keyed_count(t->tid, 1);
+	if (keyed_insert(&id, &k)) {
+		keyed_count(t->tid, -1);
 		lose(LOSS_KEYED_FULL);
 		return 0;
 	}
@@ -148,11 +182,12 @@ static __noinline int keyed_stop(void *ctx, struct thread *t, const struct watch
 	id.section = p->section;
 	id.tgid = (__u32)task->tgid;
 	k = bpf_map_lookup_elem(&keyed_open, &id);
-	ctl = k ? __sync_lock_test_and_set(&k->ctl, 0) : 0;
-	if (!k || !(ctl & CTL_OPEN)) {
+	ctl = k ? keyed_take(k, &id) : 0;
+	if (!k || !ctl) {
 		lose(LOSS_STOP_UNMATCHED);
 		return 0;
 	}
+	keyed_count(k->tid, -1);
 	if (ctl & CTL_FIRED) /* since we read the clock: then it did last that long */
 		now = bpf_ktime_get_ns();
 	elapsed = now - k->start;
@@ -164,9 +199,13 @@ static __noinline int keyed_stop(void *ctx, struct thread *t, const struct watch
 		keyed_fill(&e, k, &id, ctl, now);
 		e.type = EV_CLOSED;
 		e.stop_tid = (__u32)task->pid;
-		if (t && t->tid == k->tid) {
+		if (t && t->tid == k->tid && t->born <= k->start) {
 			off_since(t, k->off, now, e.off);
 			e.state = TS_RUNNING;
+			e.n_long = t->n_long - k->n_long;
+			e.n_short = t->n_short - k->n_short;
+			e.short_ns = t->short_ns - k->short_ns;
+			e.sent = spells_send(t, ctl, k->start, k->n_long);
 			if (t->gap >= k->start)
 				e.flags |= SECTION_NO_SPLIT | SECTION_GAP;
 		} else {
@@ -174,9 +213,9 @@ static __noinline int keyed_stop(void *ctx, struct thread *t, const struct watch
 		}
 		section_report(&e, NULL);
 	}
-	bpf_map_delete_elem(
-		&keyed_open,
-		&id); /* a start of the same key that comes between these two is lost with it */
+	bpf_map_delete_elem(&keyed_open, &id); /* a start of the same key waits for this */
+	if (t && t->n_long && !has_open(t))
+		spells_drop(t);
 	return 0;
 }
 

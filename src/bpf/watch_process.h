@@ -67,6 +67,7 @@ GLOBAL int sections_abandon(struct thread *t, __u64 now, __u32 flag)
 	t->top = 0;
 	t->next_deadline = 0;
 	t->note_kind = 0;
+	t->born = now;
 	over_clear(t);
 	spells_drop(t);
 	return 0;
@@ -200,6 +201,7 @@ static __noinline struct thread *thread_register(struct task_struct *task)
 	t->tgid = (__u32)task->tgid;
 	t->state = TS_RUNNING;
 	t->since = now;
+	t->born = now;
 	t->serial = now & ((1ull << 47) - 1);
 	__sync_fetch_and_add(&nr_threads, 1);
 	return t;

@@ -59,7 +59,7 @@ static __noinline int switch_out(struct task_struct *task, struct thread *t, str
 	else
 		state = prev_state & (STATE_STOPPED | STATE_TRACED | STATE_FROZEN) ? TS_STOPPED
 										   : TS_BLOCKED;
-	if (!t->top) {
+	if (!has_open(t)) {
 		state_enter(t, state, now);
 		return 0;
 	}
@@ -152,7 +152,7 @@ static __noinline int switch_in(struct task_struct *task, struct thread *t, stru
 		return 0;
 	if (t->state == TS_RUNNING) {
 		t->gap = now;
-	} else if (t->top) {
+	} else if (has_open(t)) {
 		if (t->state == TS_THROTTLED) {
 			__u64 part = throttled_part(t, task, now - t->since);
 
@@ -221,7 +221,7 @@ int BPF_PROG(on_waking, struct task_struct *task)
 	struct thread *t = thread_of(task);
 	__u64 now;
 
-	if (!t || !t->top || (t->state != TS_BLOCKED && t->state != TS_STOPPED))
+	if (!t || !has_open(t) || (t->state != TS_BLOCKED && t->state != TS_STOPPED))
 		return 0;
 	now = bpf_ktime_get_ns();
 	if (now - t->since >= gate_ns)

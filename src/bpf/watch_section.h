@@ -94,21 +94,23 @@ GLOBAL int section_report(const struct ending *e, const struct watch_spell *now_
 {
 	struct watch_event_section *ev;
 	struct watch_stats *st;
+	__u64 split[TS_NR];
 	__u32 flags;
 
 	if (!e)
 		return 0;
 	flags = e->flags;
+	split_of(e, split, &flags);
 	st = stats_of(CTL_SECTION(e->ctl));
+	if (st && e->type != EV_FIRED) /* whether or not its record finds room */
+		for (int i = 0; i < TS_NR; i++)
+			__sync_fetch_and_add(&st->over_split_ns[i], split[i]);
 	ev = bpf_ringbuf_reserve(&events, sizeof(*ev), 0);
 	if (!ev) {
 		lose(LOSS_EVENT_RING_FULL);
 		return 0;
 	}
-	split_of(e, ev->split_ns, &flags);
-	if (st && e->type != EV_FIRED)
-		for (int i = 0; i < TS_NR; i++)
-			__sync_fetch_and_add(&st->over_split_ns[i], ev->split_ns[i]);
+	__builtin_memcpy(ev->split_ns, split, sizeof(split));
 	ev->head.type = e->type;
 	ev->head.cpu = bpf_get_smp_processor_id();
 	ev->head.t_ns = bpf_ktime_get_ns();
@@ -236,6 +238,27 @@ static long spell_send(__u32 i, struct spell_walk *w)
 	return 0;
 }
 
+/* Those of the thread's spells that lie in a section that has just ended: `next` is the first that
+ * may. Returns the number sent. */
+GLOBAL __u32 spells_send(struct thread *t, __u64 ctl, __u64 start, __u32 next)
+{
+	struct spell_walk w = {};
+
+	if (!t)
+		return 0;
+	w.t = t;
+	w.ctl = ctl;
+	w.start = start;
+	w.tid = t->tid;
+	w.last = t->n_long;
+	w.next = next;
+	if (w.last - w.next > WATCH_SPELLS)
+		w.next = w.last - WATCH_SPELLS;
+	if (w.next != w.last)
+		bpf_loop(WATCH_SPELLS, spell_send, &w, 0);
+	return w.sent;
+}
+
 /* --- the end of a section
  * ----------------------------------------------------------------------------------------- */
 
@@ -283,7 +306,6 @@ GLOBAL int section_end_over(struct thread *t, struct open_section *o, __u64 ctl,
 			    __u32 abandoned)
 {
 	struct ending e = {};
-	struct spell_walk w = {};
 	struct watch_stats *st;
 
 	if (!t || !o)
@@ -296,17 +318,7 @@ GLOBAL int section_end_over(struct thread *t, struct open_section *o, __u64 ctl,
 		__sync_fetch_and_add(&st->over, 1);
 	if (e.flags & SECTION_GAP)
 		lose(LOSS_GAP);
-	w.t = t;
-	w.ctl = ctl;
-	w.start = o->start;
-	w.tid = t->tid;
-	w.last = t->n_long;
-	w.next = o->n_long;
-	if (w.last - w.next > WATCH_SPELLS)
-		w.next = w.last - WATCH_SPELLS;
-	if (w.next != w.last)
-		bpf_loop(WATCH_SPELLS, spell_send, &w, 0);
-	e.sent = w.sent;
+	e.sent = spells_send(t, ctl, o->start, o->n_long);
 	comm_of(e.comm, bpf_get_current_task_btf());
 	return section_report(&e, NULL);
 }
@@ -464,6 +476,25 @@ INLINE void keyed_fill(struct ending *e, const struct keyed *k, const struct key
 	__builtin_memcpy(e->comm, k->comm, sizeof(e->comm));
 }
 
+/* Take the control word of the section with this key: 0 when it is not open, or not this key's any
+ * more. */
+INLINE __u64 keyed_take(struct keyed *k, const struct keyed_id *id)
+{
+	__u64 ctl = *(volatile __u64 *)&k->ctl, now;
+
+	for (int try = 0; try < 4; try++) { /* a deadline may mark it as fired in between */
+		if (!(ctl & CTL_OPEN) || CTL_SECTION(ctl) != id->section ||
+		    *(volatile __u64 *)&k->key != id->key ||
+		    *(volatile __u32 *)&k->tgid != id->tgid)
+			return 0;
+		now = __sync_val_compare_and_swap(&k->ctl, ctl, 0);
+		if (now == ctl)
+			return ctl;
+		ctl = now;
+	}
+	return 0;
+}
+
 /* A keyed section whose stop will not come; the control word has been taken. */
 GLOBAL int keyed_leave(struct keyed *k, const struct keyed_id *id, __u64 ctl, __u64 now, __u32 flag)
 {
@@ -472,6 +503,7 @@ GLOBAL int keyed_leave(struct keyed *k, const struct keyed_id *id, __u64 ctl, __
 
 	if (!k || !id)
 		return 0;
+	keyed_count(k->tid, -1);
 	st = stats_of(CTL_SECTION(ctl));
 	if (st)
 		__sync_fetch_and_add(&st->abandoned, 1);

@@ -14,8 +14,8 @@
 #define barrier_compiler() asm volatile("" ::: "memory")
 #define INLINE             static __always_inline
 
-/* A function that the verifier looks at once, by itself, instead of once a path that leads to it: its
- * pointers may be NULL to it and point to that one structure. */
+/* A function that the verifier looks at once, by itself, instead of once a path that leads to it:
+ * its pointers may be NULL to it and point to that one structure. */
 #define GLOBAL __attribute__((noinline))
 
 /* Off-CPU states have an accumulator each; the time on a CPU is what remains of the elapsed time.
@@ -70,6 +70,7 @@ struct thread {
 	__u64 queued_far;    /* a later time under which a queue still holds it; 0: none known */
 	__u64 gap;           /* last time at which a switch turned out to be missed */
 	__u64 poll_ns;       /* smallest budget that the thread has started */
+	__u64 born;          /* when it was registered */
 	__u64 serial; /* of the next section; starts at the registration's time, so (tid, serial) is
 			 not reused */
 	__u32 top;    /* slots in use: open[top - 1] is open, below may be holes */
@@ -83,7 +84,8 @@ struct thread {
 	__u64 cfs; /* run queue at the switch-out, as a number; read with probe reads only */
 	__u64 throttle_clock;
 	__u32 note_kind;
-	__u32 nr_over; /* the sum of `over` */
+	__u32 nr_over;      /* the sum of `over` */
+	__u32 starts_keyed; /* it has started a keyed section once: keyed_by has its count */
 	__u32 futex_word;
 	__u64 note[WATCH_ARGS];
 	__u16 chunk[WATCH_CHUNKS]; /* 1 + index into spells; 0: none */
@@ -167,13 +169,19 @@ struct keyed_id {
 	__u32 tgid;
 };
 
+/* An element that is deleted is soon another's: `key`, read after ctl and before ctl is taken by
+ * compare and exchange, says whose it is. */
 struct keyed {
 	__u64 ctl;
+	__u64 key;
 	__u64 start;
 	__u64 deadline;
-	__u64 off[NR_OFF];
+	__u64 off[NR_OFF]; /* the starting thread's accumulators, as in struct open_section */
+	__u64 short_ns;
+	__u32 n_long;
+	__u32 n_short;
 	__u32 tid; /* who started it */
-	__u32 pad;
+	__u32 tgid;
 	char comm[WATCH_COMM_LEN];
 };
 
@@ -314,6 +322,23 @@ INLINE struct thread *thread_of(struct task_struct *task)
 				   watched */
 		return NULL;
 	return bpf_task_storage_get(&threads, task, 0, 0);
+}
+
+/* Open keyed sections by the thread that started them, which may be ended on any CPU by any other,
+ * where its own state cannot be reached. Two thread ids that share a place share the count:
+ * evidence is then collected that nobody asks for. */
+#define KEYED_BY (1u << 16)
+__u32 keyed_by[KEYED_BY];
+
+INLINE void keyed_count(__u32 tid, __s32 add)
+{
+	__sync_fetch_and_add(&keyed_by[tid % KEYED_BY], (__u32)add);
+}
+
+/* Its spells are somebody's. */
+INLINE bool has_open(const struct thread *t)
+{
+	return t->top || (t->starts_keyed && *(volatile __u32 *)&keyed_by[t->tid % KEYED_BY]);
 }
 
 INLINE void state_enter(struct thread *t, __u32 state, __u64 now)

@@ -9,6 +9,7 @@
  */
 
 #include <dlfcn.h>
+#include <semaphore.h>
 #include <sys/wait.h>
 
 #include "kinds_lib.h"
@@ -196,6 +197,72 @@ static void mode_left(const struct plan *plan)
 	}
 }
 
+/* One section with N sleeps in it, each a spell. */
+static void mode_naps(const struct plan *plan)
+{
+	probe_tick_begin(0);
+	for (unsigned i = 0; i < plan->n; i++)
+		sleep_ns(plan->duration_ns);
+	probe_tick_end(0);
+}
+
+/* N sections that never leave the CPU by themselves. */
+static void mode_spin(const struct plan *plan)
+{
+	for (unsigned i = 0; i < plan->n; i++) {
+		probe_tick_begin(i);
+		spin_ns(plan->duration_ns);
+		probe_tick_end(i);
+		spin_ns(plan->gap_ns);
+	}
+}
+
+/* N threads with a section open, all at the same time; they end when the pipe does. */
+struct crowd {
+	int fd;
+	sem_t begun;
+};
+
+static void *crowd_thread(void *arg)
+{
+	struct crowd *crowd = arg;
+	char c;
+
+	probe_tick_begin(0);
+	(void)sem_post(&crowd->begun); /* cannot overflow */
+	if (read(crowd->fd, &c, 1) != 0)
+		err(3, "cannot wait for the end of a pipe");
+	probe_tick_end(0);
+	return NULL;
+}
+
+static void mode_crowd(const struct plan *plan)
+{
+	pthread_t *thread = calloc(plan->n, sizeof(*thread));
+	struct crowd crowd;
+	pthread_attr_t small;
+	int fd[2];
+
+	if (!thread || pipe2(fd, O_CLOEXEC) || sem_init(&crowd.begun, 0, 0) ||
+	    pthread_attr_init(&small) || pthread_attr_setstacksize(&small, 64 << 10))
+		err(3, "cannot prepare a crowd");
+	crowd.fd = fd[0];
+	for (unsigned i = 0; i < plan->n; i++) {
+		errno = pthread_create(&thread[i], &small, crowd_thread, &crowd);
+		if (errno)
+			err(3, "cannot create thread %u", i);
+	}
+	for (unsigned i = 0; i < plan->n; i++)
+		while (sem_wait(&crowd.begun) && errno == EINTR)
+			;
+	sleep_ns(plan->duration_ns);
+	(void)close(fd[1]); /* the only writing end */
+	for (unsigned i = 0; i < plan->n; i++)
+		(void)pthread_join(thread[i], NULL);
+	printf("{\"s\":\"crowd\",\"threads\":%u}\n", plan->n);
+	free(thread);
+}
+
 /* Keyed sections: begun by this thread, ended by another, several open at once, in the other order.
  */
 struct keyed {
@@ -262,6 +329,58 @@ static void mode_keyed_const(const struct plan *plan)
 	one.n = 1;
 	for (unsigned i = 0; i < plan->n; i++)
 		keyed_run("key_const", probe_key_const_begin, probe_key_const_end, &one);
+}
+
+/* Two keyed sections at a time on one thread, the second begun half way and ended last, which sleep
+ * only.
+ */
+static void mode_keyed_own(const struct plan *plan)
+{
+	for (unsigned i = 0; i < plan->n; i++) {
+		uint64_t t[8], slept[2];
+
+		t[0] = now_ns();
+		probe_key_reg_begin(key_of(2 * i));
+		t[1] = now_ns();
+		sleep_ns(plan->duration_ns);
+		slept[0] = now_ns() - t[1];
+		t[4] = now_ns();
+		probe_key_reg_begin(key_of(2 * i + 1));
+		t[5] = now_ns();
+		sleep_ns(plan->duration_ns);
+		slept[1] = now_ns() - t[5];
+		t[2] = now_ns();
+		probe_key_reg_end(key_of(2 * i));
+		t[3] = t[6] = now_ns();
+		probe_key_reg_end(key_of(2 * i + 1));
+		t[7] = now_ns();
+		for (unsigned k = 0; k < 2; k++)
+			printf("{\"s\":\"keyed_own\",\"pid\":%d,\"tid\":%d,\"key\":%ju,\"sleeps\":%u,"
+			       "\"slept\":%ju,\"t\":[%ju,%ju,%ju,%ju]}\n",
+			       getpid(), thread_id(), key_of(2 * i + k), 2 - k,
+			       slept[1] + (k ? 0 : slept[0]), t[4 * k], t[4 * k + 1], t[4 * k + 2],
+			       t[4 * k + 3]);
+	}
+}
+
+/* Each key is begun twice before it ends: the first is given up. */
+static void mode_keyed_again(const struct plan *plan)
+{
+	for (unsigned i = 0; i < plan->n; i++) {
+		uint64_t t[4];
+
+		probe_key_reg_begin(key_of(i));
+		sleep_ns(plan->duration_ns);
+		t[0] = now_ns();
+		probe_key_reg_begin(key_of(i));
+		t[1] = now_ns();
+		sleep_ns(plan->duration_ns);
+		t[2] = now_ns();
+		probe_key_reg_end(key_of(i));
+		t[3] = now_ns();
+		printf("{\"s\":\"keyed_again\",\"pid\":%d,\"tid\":%d,\"key\":%ju,\"t\":[%ju,%ju,%ju,%ju]}\n",
+		       getpid(), thread_id(), key_of(i), t[0], t[1], t[2], t[3]);
+	}
 }
 
 struct feed {
@@ -385,12 +504,27 @@ static const struct {
 	const char *name;
 	void (*run)(const struct plan *plan);
 } modes[] = {
-	{"tick", mode_tick},       {"func", mode_func},         {"hidden", mode_hidden},
-	{"lib", mode_lib},         {"versions", mode_versions}, {"sem", mode_sem},
-	{"overlap", mode_overlap}, {"keyed", mode_keyed},       {"keyed_const", mode_keyed_const},
-	{"read", mode_read},       {"fsync", mode_fsync},       {"family", mode_family},
-	{"threads", mode_threads}, {"exec", mode_exec},         {"deep", mode_deep},
+	{"tick", mode_tick},
+	{"func", mode_func},
+	{"hidden", mode_hidden},
+	{"lib", mode_lib},
+	{"versions", mode_versions},
+	{"sem", mode_sem},
+	{"overlap", mode_overlap},
+	{"keyed", mode_keyed},
+	{"keyed_const", mode_keyed_const},
+	{"keyed_own", mode_keyed_own},
+	{"keyed_again", mode_keyed_again},
+	{"read", mode_read},
+	{"fsync", mode_fsync},
+	{"family", mode_family},
+	{"threads", mode_threads},
+	{"exec", mode_exec},
+	{"deep", mode_deep},
 	{"left", mode_left},
+	{"naps", mode_naps},
+	{"spin", mode_spin},
+	{"crowd", mode_crowd},
 };
 
 int main(int argc, char **argv)

@@ -95,6 +95,36 @@ def usdt_constant(run):
     each_reported(target, watch, "key_const", key=lambda _: 77)
 
 
+@suite.test("keyed sections that stay on one thread have their split, their spells and their cause")
+def keyed_on_one_thread(run):
+    target = started(run, "keyed_own")
+    watch = run.watch("-p", str(target.pid), "usdt:kinds:key_reg_begin .. key_reg_end by arg1 < 1ms")
+    check_equal(target.go().finish(), 0, "exit status of the target")
+    watch.stop()
+    for one in each_reported(target, watch, "keyed_own", key=lambda o: o["key"]):
+        violation = next(v for v in matching(watch.violations(), one["t"]) if v["key"] == one["key"])
+        check(violation["split_known"], f"no split: {violation}")
+        off = violation["elapsed_ns"] - violation["split_ns"]["running"]
+        check(abs(off - one["slept"]) < 500_000, f"off the CPU for {off} ns, slept for {one['slept']} ns")
+        check_equal(violation["spells_total"], one["sleeps"], "long spells")
+        check_equal(len(violation["spells"]), one["sleeps"], "spells in the record")
+        for spell in violation["spells"]:
+            check(one["t"][0] <= spell["out_ns"] and spell["in_ns"] <= one["t"][3], f"a spell from outside: {spell}")
+        check_equal(violation["causes"][0]["kind"], "sleep", f"cause: {violation['verdict']}")
+
+
+@suite.test("a key that begins again gives up its older section, which is counted")
+def keyed_again(run):
+    target = started(run, "keyed_again")
+    watch = run.watch("-p", str(target.pid), "usdt:kinds:key_reg_begin .. key_reg_end by arg1 < 1ms")
+    check_equal(target.go().finish(), 0, "exit status of the target")
+    watch.stop(losses=("key_reused",))
+    each_reported(target, watch, "keyed_again", key=lambda o: o["key"])
+    section = watch.section()
+    check_equal((section["closed"], section["abandoned"]), (N, N), "closed, and given up")
+    check_equal(watch.summary()["losses"]["key_reused"], N, "keys used again")
+
+
 @suite.test("a key that the probe does not have is refused")
 def usdt_no_argument(run):
     target = started(run, "tick")
