@@ -14,8 +14,8 @@ struct ctf_packet_head {
 	uint64_t content_bits;
 	uint64_t packet_bits;
 	uint64_t discarded; /* events lost in this stream so far */
-	uint32_t cpu_id;    /* from here on in streams per CPU only */
-	uint32_t pad;
+	uint32_t cpu_id; /* from here on in streams per CPU only; of a recorded ring, its index */
+	uint32_t pid;    /* of a recorded ring; 0 elsewhere */
 };
 
 #define CTF_MAGIC          0xc1fc1fc1u

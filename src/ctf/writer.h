@@ -58,6 +58,18 @@ int ctf_writer_open(const char *dir, const struct ctf_trace_class *trace, struct
 		    struct ctf_writer **ret_writer);
 
 /**
+ * ctf_writer_open_in() - write streams into a trace that another part writes the metadata of.
+ * @dir_fd: the trace's directory, lent
+ * @trace:  tables of the streams, lent until ctf_writer_close()
+ * @uuid:   identity of the trace
+ *
+ * Return: 0, or -ENOMEM, -errno.
+ * Thread-safe: yes. Signal-safe: no. Since: 0.1.
+ */
+int ctf_writer_open_in(int dir_fd, const struct ctf_trace_class *trace,
+		       const uint8_t uuid[static 16], struct ctf_writer **ret_writer);
+
+/**
  * ctf_writer_add_stream() - one more stream file.
  * @writer:     the trace, lent
  * @class_id:   index of its class in the trace's table
