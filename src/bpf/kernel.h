@@ -81,6 +81,7 @@ struct task_group {
 
 struct cfs_rq {
 	__u64 throttled_clock_self_time;
+	int throttle_count; /* of this queue and those above it */
 	struct task_group *tg;
 };
 

@@ -124,22 +124,27 @@ static int make_timers(struct watch_bpf *s, struct tocsin_err *err)
 	return 0;
 }
 
+static bool has_member(const struct btf *btf, const char *structure, const char *member)
+{
+	int id = btf__find_by_name_kind(btf, structure, BTF_KIND_STRUCT);
+	const struct btf_type *t = id > 0 ? btf__type_by_id(btf, (uint32_t)id) : NULL;
+	const struct btf_member *m = t ? btf_members(t) : NULL;
+
+	for (unsigned i = 0; t && i < btf_vlen(t); i++)
+		if (!strcmp(btf__name_by_offset(btf, m[i].name_off), member))
+			return true;
+	return false;
+}
+
 /* Which fields the running kernel has: what its BTF says, as the loaded program sees it. */
 static void read_btf(struct watch_kernel *k)
 {
 	struct btf *btf = btf__load_vmlinux_btf();
-	const struct btf_member *m;
-	const struct btf_type *t;
-	int id;
 
 	if (!btf)
 		return;
-	id = btf__find_by_name_kind(btf, "task_struct", BTF_KIND_STRUCT);
-	t = id > 0 ? btf__type_by_id(btf, (uint32_t)id) : NULL;
-	m = t ? btf_members(t) : NULL;
-	for (unsigned i = 0; t && i < btf_vlen(t); i++)
-		if (!strcmp(btf__name_by_offset(btf, m[i].name_off), "throttled"))
-			k->throttle_known = true;
+	k->throttle_known = has_member(btf, "task_struct", "throttled") ||
+			    has_member(btf, "cfs_rq", "throttle_count");
 	k->has_task_lookup = btf__find_by_name_kind(btf, "bpf_task_from_pid", BTF_KIND_FUNC) > 0;
 	btf__free(btf);
 }

@@ -17,9 +17,30 @@ INLINE __u64 throttle_clock(struct cfs_rq *cfs)
 	return BPF_CORE_READ(cfs, throttled_clock_self_time);
 }
 
+/* Before 6.18 it is not the task that is throttled but its queue, with all that wait in it: a task
+ * that waits already is then throttled without a switch, and only the queue's clock tells for how
+ * long. */
+INLINE bool queue_is_throttled_whole(struct task_struct *task)
+{
+	return !bpf_core_field_exists(task->throttled);
+}
+
 INLINE bool is_throttled(struct task_struct *task)
 {
-	return bpf_core_field_exists(task->throttled) && task->throttled;
+	struct cfs_rq *cfs = task->se.cfs_rq;
+
+	if (!queue_is_throttled_whole(task))
+		return task->throttled;
+	return bpf_core_field_exists(cfs->throttle_count) && BPF_CORE_READ(cfs, throttle_count) > 0;
+}
+
+/* The thread begins to wait: from here on its queue's clock counts. */
+INLINE void throttle_note(struct thread *t, struct task_struct *task)
+{
+	struct cfs_rq *cfs = task->se.cfs_rq;
+
+	t->cfs = (__u64)cfs;
+	t->throttle_clock = throttle_clock(cfs);
 }
 
 /* Off the CPU its memory cannot be read: functions that were left by an exception are noticed here.
@@ -69,12 +90,8 @@ static __noinline int switch_out(struct task_struct *task, struct thread *t, str
 	evidence_out(t, task, now, prev_state, state);
 	if (state == TS_WAITING && task->prio < PRIO_FAIR && next_prio >= PRIO_FAIR)
 		t->cur.flags |= SPELL_RT_FAIR;
-	if (state == TS_THROTTLED) {
-		struct cfs_rq *cfs = task->se.cfs_rq;
-
-		t->cfs = (__u64)cfs;
-		t->throttle_clock = throttle_clock(cfs);
-	}
+	if (state == TS_THROTTLED || (state == TS_WAITING && queue_is_throttled_whole(task)))
+		throttle_note(t, task);
 	state_enter(t, state, now);
 	deadline = t->next_deadline;
 	if (!deadline)
@@ -94,8 +111,8 @@ static __noinline int switch_out(struct task_struct *task, struct thread *t, str
 	return 0;
 }
 
-/* A throttled spell: the part that the quota's clock counts, never more than the spell; the rest
- * waited for the CPU. */
+/* The part of the wait that the quota's clock counts, never more than the wait; the rest waited for
+ * the CPU. */
 static __noinline __u64 throttled_part(struct thread *t, struct task_struct *task, __u64 spell_ns)
 {
 	struct cfs_rq *cfs;
@@ -105,8 +122,8 @@ static __noinline __u64 throttled_part(struct thread *t, struct task_struct *tas
 		return 0;
 	cfs = task->se.cfs_rq;
 	if ((__u64)cfs != t->cfs || !bpf_core_field_exists(cfs->throttled_clock_self_time))
-		return spell_ns; /* it came back elsewhere: no clock of that queue tells about this
-				    one */
+		/* it came back elsewhere: no clock of that queue tells about this one */
+		return t->state == TS_THROTTLED ? spell_ns : 0;
 	part = throttle_clock(cfs) - t->throttle_clock;
 	return part < spell_ns ? part : spell_ns;
 }
@@ -133,7 +150,7 @@ static __noinline int spell_end(struct thread *t, struct task_struct *task, stru
 		s->t_wake = now;
 		s->flags |= SPELL_GAP;
 	} else if (now - wait_from >= gate_ns) {
-		if (s->state == TS_THROTTLED) {
+		if (s->state == TS_THROTTLED || s->throttled_ns) {
 			evidence_cgroup(s, t->cfs);
 			wait_from += s->throttled_ns;
 		}
@@ -153,7 +170,8 @@ static __noinline int switch_in(struct task_struct *task, struct thread *t, stru
 	if (t->state == TS_RUNNING) {
 		t->gap = now;
 	} else if (has_open(t)) {
-		if (t->state == TS_THROTTLED) {
+		if (t->state == TS_THROTTLED ||
+		    (t->state == TS_WAITING && queue_is_throttled_whole(task))) {
 			__u64 part = throttled_part(t, task, now - t->since);
 
 			t->cur.throttled_ns = part;
@@ -240,6 +258,8 @@ int BPF_PROG(on_wakeup, struct task_struct *task)
 		return 0;
 	now = bpf_ktime_get_ns();
 	t->cur.t_wake = now;
+	if (queue_is_throttled_whole(task))
+		throttle_note(t, task);
 	state_enter(t, TS_WAITING, now);
 	return 0;
 }

@@ -81,7 +81,7 @@ struct thread {
 	__u32 n_long; /* long spells of the outermost section, stored or not */
 	__u32 n_short;
 	__u64 short_ns;
-	__u64 cfs; /* run queue at the switch-out, as a number; read with probe reads only */
+	__u64 cfs; /* run queue in which it waits, as a number; read with probe reads only */
 	__u64 throttle_clock;
 	__u32 note_kind;
 	__u32 nr_over;      /* the sum of `over` */

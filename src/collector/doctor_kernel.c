@@ -555,21 +555,21 @@ void probe_disk_hook(struct doctor *d, struct doctor_row *row)
 
 void probe_throttled(struct doctor *d, struct doctor_row *row)
 {
-	bool has_flag = member_find(d->vmlinux, "task_struct", "throttled") != NULL;
+	bool of_task = member_find(d->vmlinux, "task_struct", "throttled") != NULL;
+	bool has_flag = of_task || member_find(d->vmlinux, "cfs_rq", "throttle_count") != NULL;
+	const char *flag = of_task ? "task_struct.throttled" : "cfs_rq.throttle_count";
 	bool has_clock = member_find(d->vmlinux, "cfs_rq", "throttled_clock_self_time") != NULL;
 
 	if (!d->vmlinux)
 		doctor_no(row, d->vmlinux_err, "no kernel types to look into");
 	else if (has_flag && has_clock)
-		doctor_yes(row, "task_struct.throttled, cfs_rq.throttled_clock_self_time");
+		doctor_yes(row, "%s, cfs_rq.throttled_clock_self_time", flag);
 	else if (has_flag || has_clock)
-		doctor_partly(
-			row, "%s, but no %s",
-			has_flag ? "task_struct.throttled" : "cfs_rq.throttled_clock_self_time",
-			has_flag ? "cfs_rq.throttled_clock_self_time" : "task_struct.throttled");
+		doctor_partly(row, "%s, but no %s",
+			      has_flag ? flag : "cfs_rq.throttled_clock_self_time",
+			      has_flag ? "cfs_rq.throttled_clock_self_time" : flag);
 	else
-		doctor_no(row, 0,
-			  "neither task_struct.throttled nor cfs_rq.throttled_clock_self_time");
+		doctor_no(row, 0, "no throttle_count and no throttled_clock_self_time in cfs_rq");
 }
 
 void probe_lock_owner(struct doctor *d, struct doctor_row *row)
