@@ -89,11 +89,12 @@ BAD_TIDY = [
 # ---- tap_count: the counter behind `make check` against logs whose count is known
 
 class Log:
-    """A test log and what tools/tap-count must say of it."""
+    """A test log and what tools/tap-count must say of it: its last line, and what it must repeat before."""
 
-    def __init__(self, total, *records):
+    def __init__(self, total, *records, told=""):
         self.total = total
         self.records = records
+        self.told = told
 
     def __repr__(self):
         return f"{self.total}: {self.records}"
@@ -115,6 +116,8 @@ def check_tap_count(sample):
         passed, failed = (int(n) for n in re.findall(r"(\d+) (?:passed|failed)", log.total))
         if last != log.total:
             yield f"tools/tap-count: said '{last}', not '{log.total}'"
+        elif log.told not in run.stdout:
+            yield f"tools/tap-count: did not say '{log.told}'"
         elif run.returncode != (1 if failed or not passed else 0):
             yield f"tools/tap-count: exit status {run.returncode} after '{last}'"
 
@@ -124,6 +127,8 @@ GOOD_TAP_COUNT = [
         record("a:unit / x", "OK", "1..3\nok 1 - a\nok 2 - b # SKIP no BPF\nok 3 - c # note\n")),
     Log("0 passed, 0 failed, 1 skipped", record("x", "SKIP", "1..0 # SKIP no PostgreSQL\n")),
     Log("1 passed, 1 failed, 0 skipped", record("x", "FAIL", "ok 1 - a\nnot ok 2 - b\n1..2\n")),
+    Log("1 passed, 1 failed, 0 skipped", record("x", "FAIL", "not ok 1 - a\n# 3 is not 4\nok 2\n# fine\n"),
+        told="FAILED: x: a\n        # 3 is not 4\n1 passed"),
     Log("1 passed, 1 failed, 0 skipped", record("x", "ERROR", "1..2\nok 1\n", -11)),
     Log("1 passed, 1 failed, 0 skipped", record("x", "TIMEOUT", "1..2\nok 1 - a\n", -15)),
     Log("1 passed, 1 failed, 0 skipped", record("x", "ERROR", "1..2\nok 1 - a\nBail out! no memory\n", 1)),
@@ -133,4 +138,5 @@ GOOD_TAP_COUNT = [
 BAD_TAP_COUNT = [
     Log("1 passed, 0 failed, 0 skipped", record("x", "FAIL", "not ok 1 - a\n")),
     Log("2 passed, 0 failed, 0 skipped", record("x", "ERROR", "1..2\nok 1 - a\nok 2 - b\n", 1)),
+    Log("1 passed, 1 failed, 0 skipped", record("x", "FAIL", "not ok 1 - a\n# b\nok 2\n# c\n"), told="# c"),
 ]
