@@ -15,6 +15,7 @@ ALLOWED = {
     "base": ["abi/hist.h"],
     "abi": [],
     "percpu": ["abi"],
+    "ring": ["abi", "percpu"],
     "elf": ["base", "abi"],
     "bpf": ["base", "abi"],
     "collector": ["base", "abi", "elf", "bpf"],
