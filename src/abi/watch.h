@@ -38,8 +38,9 @@ enum tocsin_loss {
 #define WATCH_STACK    24 /* frames of a kernel stack */
 #define WATCH_SECTIONS_MAX \
 	256 /* sections defined at once: an index is 8 bits of an open section's control word */
-#define WATCH_PROBES_MAX 4096 /* probes attached at once */
-#define WATCH_ARGS       6    /* probe arguments of a note */
+#define WATCH_PROBES_MAX \
+	4096         /* probes placed, unless the collector makes room for another number */
+#define WATCH_ARGS 6 /* probe arguments of a note */
 
 /* How to read one probe argument from the registers of the traced thread; all kinds sign- or
  * zero-extend to 64 bits. */

@@ -20,6 +20,8 @@
 #include "watch.skel.h"
 #pragma GCC diagnostic pop
 
+#define DEADLINES_MIN 8192
+
 struct watch_kernel {
 	struct watch_bpf *skel;
 	struct ring_buffer *ring;
@@ -56,25 +58,38 @@ void watch_kernel_defaults(struct watch_kernel_config *cfg)
 		.gate_ns = 50000,
 		.poll_min_ns = 100000,
 		.max_threads = 65536,
+		.max_processes = 65536,
+		.max_probes = WATCH_PROBES_MAX,
 		.max_sections = 32,
 		.max_spells = 8192,
 		.max_keyed = 65536,
 		.max_stacks = 4096,
-		.max_deadlines = 8192,
 		.ring_bytes = 8u << 20,
 		.cgroup_subsys = ~0u,
 	};
 }
 
+/* Threads are not spread evenly, and a thread may leave an entry or two behind: four for each, and
+ * no fewer than a small watch may want. */
+static uint32_t deadlines_default(const struct watch_kernel_config *cfg, int nr_cpus)
+{
+	uint64_t fair = 4ull * cfg->max_threads / (uint32_t)nr_cpus;
+
+	return fair > DEADLINES_MIN ? (uint32_t)fair : DEADLINES_MIN;
+}
+
 static int configure(struct watch_bpf *s, const struct watch_kernel_config *cfg, int nr_cpus)
 {
 	uint32_t nr_chunks = (cfg->max_spells + WATCH_CHUNK - 1) / WATCH_CHUNK;
+	uint32_t max_deadlines = cfg->max_deadlines ?: deadlines_default(cfg, nr_cpus);
 	int r = 0;
 
+	if ((uint64_t)nr_cpus * max_deadlines > UINT32_MAX)
+		return -E2BIG;
 	s->rodata->gate_ns = cfg->gate_ns;
 	s->rodata->poll_min_ns = cfg->poll_min_ns;
 	s->rodata->max_threads = cfg->max_threads;
-	s->rodata->queue_capacity = cfg->max_deadlines;
+	s->rodata->queue_capacity = max_deadlines;
 	s->rodata->nr_cpus = (uint32_t)nr_cpus;
 	s->rodata->nr_wanted_comms = cfg->nr_comms;
 	s->rodata->watch_all = cfg->all;
@@ -83,6 +98,9 @@ static int configure(struct watch_bpf *s, const struct watch_kernel_config *cfg,
 	s->rodata->cgroup_subsys = cfg->cgroup_subsys;
 	s->rodata->own_tgid = (uint32_t)getpid();
 	r = r ?: bpf_map__set_max_entries(s->maps.stats, cfg->max_sections);
+	r = r ?: bpf_map__set_max_entries(s->maps.processes, cfg->max_processes);
+	r = r ?: bpf_map__set_max_entries(s->maps.probes, cfg->max_probes);
+	r = r ?: bpf_map__set_max_entries(s->maps.wanted_comms, cfg->nr_comms ?: 1);
 	r = r ?: bpf_map__set_max_entries(s->maps.spells, nr_chunks);
 	r = r ?: bpf_map__set_max_entries(s->maps.free_chunks, nr_chunks);
 	r = r ?: bpf_map__set_max_entries(s->maps.stacks, cfg->max_stacks);
@@ -90,7 +108,7 @@ static int configure(struct watch_bpf *s, const struct watch_kernel_config *cfg,
 	r = r ?: bpf_map__set_max_entries(s->maps.events, (uint32_t)cfg->ring_bytes);
 	r = r ?: bpf_map__set_max_entries(s->maps.cpus, (uint32_t)nr_cpus);
 	r = r ?: bpf_map__set_max_entries(s->maps.timers, (uint32_t)nr_cpus);
-	r = r ?: bpf_map__set_max_entries(s->maps.queues, (uint32_t)nr_cpus * cfg->max_deadlines);
+	r = r ?: bpf_map__set_max_entries(s->maps.queues, (uint32_t)nr_cpus * max_deadlines);
 	return r;
 }
 

@@ -14,25 +14,25 @@
 #include "../abi/watch.h"
 #include "../base/err.h"
 
-#define WATCH_COMMS_MAX 8
-
 struct watch_kernel_config {
 	uint64_t gate_ns;     /* spells shorter than this are summed only */
 	uint64_t poll_min_ns; /* a running thread is looked at no oftener than this */
 	uint32_t max_threads;
+	uint32_t max_processes;
+	uint32_t max_probes;   /* attached at once or one after the other */
 	uint32_t max_sections; /* defined at once or one after the other, at most WATCH_SECTIONS_MAX
 				*/
 	uint32_t max_spells;   /* kept for all threads together */
 	uint32_t max_keyed;
 	uint32_t max_stacks;
-	uint32_t max_deadlines;            /* off CPU, a CPU */
-	uint64_t ring_bytes;               /* a power of two */
-	bool all;                          /* every process that hits a probe */
-	bool follow;                       /* children of watched processes */
-	uint64_t cgroup_id;                /* 0: none */
-	uint32_t cgroup_subsys;            /* ~0: cgroup version 2 */
-	const char *comm[WATCH_COMMS_MAX]; /* lent */
-	unsigned nr_comms;
+	uint32_t max_deadlines;  /* off CPU, a CPU; 0: by max_threads and the number of CPUs */
+	uint64_t ring_bytes;     /* a power of two */
+	bool all;                /* every process that hits a probe */
+	bool follow;             /* children of watched processes */
+	uint64_t cgroup_id;      /* 0: none */
+	uint32_t cgroup_subsys;  /* ~0: cgroup version 2 */
+	const char *const *comm; /* names of processes to watch, lent */
+	uint32_t nr_comms;
 };
 
 /* The default of each field above; all, follow and the filters are off. */
@@ -73,14 +73,16 @@ int watch_kernel_open(const struct watch_kernel_config *cfg, struct watch_kernel
 
 struct watch_kernel *watch_kernel_close(struct watch_kernel *k);
 
-/** watch_kernel_set_probe() - say what the link with this cookie does. Return: 0, or -errno. */
+/** watch_kernel_set_probe() - say what the link with this cookie does. Return: 0, -E2BIG there are
+ * max_probes already, or -errno. */
 int watch_kernel_set_probe(struct watch_kernel *k, uint32_t cookie,
 			   const struct watch_probe *probe);
 
 /** watch_kernel_drop_section() - open sections of this index are given up, and never fire. */
 void watch_kernel_drop_section(struct watch_kernel *k, uint32_t section);
 
-/** watch_kernel_add_process() - watch this thread group. Return: 0, or -errno. */
+/** watch_kernel_add_process() - watch this thread group. Return: 0, -E2BIG there are max_processes
+ * already, or -errno. */
 int watch_kernel_add_process(struct watch_kernel *k, uint32_t tgid);
 
 /** watch_kernel_has_processes() - is any thread group watched? */

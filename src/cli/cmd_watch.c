@@ -28,7 +28,8 @@ static struct {
 	bool fail_on_violation, strict;
 	struct output_options out;
 	uint64_t gate_ns, poll_ns, ring_bytes;
-	uint64_t max_threads, max_sections, max_spells, max_keyed, max_deadlines, max_stacks;
+	uint64_t max_threads, max_processes, max_probes, max_sections, max_spells, max_keyed,
+		max_deadlines, max_stacks;
 } wanted = {.notes = true};
 
 static const struct opt options[] = {
@@ -81,6 +82,11 @@ static const struct opt options[] = {
 	 &wanted.poll_ns, 20000, 1000000000, "100us"},
 	{OPT_U64, 0, "max-threads", "N", "threads watched at once", NULL, &wanted.max_threads, 1,
 	 1u << 22, "65536"},
+	{OPT_U64, 0, "max-processes", "N", "processes watched at once",
+	 "One that -a, --comm or --cgroup meets later takes no room.", &wanted.max_processes, 1,
+	 1u << 22, "65536"},
+	{OPT_U64, 0, "max-probes", "N", "probes placed, those of removed sections included", NULL,
+	 &wanted.max_probes, 1, 1u << 20, "4096"},
 	{OPT_U64, 0, "max-sections", "N", "sections defined, removed ones included", NULL,
 	 &wanted.max_sections, 1, WATCH_SECTIONS_MAX, "those given, and 16 more"},
 	{OPT_U64, 0, "max-spells", "N", "spells kept for all open sections", NULL,
@@ -88,7 +94,7 @@ static const struct opt options[] = {
 	{OPT_U64, 0, "max-keyed", "N", "sections open that pair by key", NULL, &wanted.max_keyed, 1,
 	 1u << 22, "65536"},
 	{OPT_U64, 0, "max-deadlines", "N", "threads off a CPU with a deadline, a CPU", NULL,
-	 &wanted.max_deadlines, 16, 1u << 22, "8192"},
+	 &wanted.max_deadlines, 16, 1u << 22, "four a thread, and 8192 at least"},
 	{OPT_U64, 0, "max-stacks", "N", "different kernel stacks kept", NULL, &wanted.max_stacks,
 	 16, 1u << 20, "4096"},
 	{OPT_SIZE, 0, "ring", "SIZE", "bytes of the ring of events, a power of two", NULL,
@@ -176,8 +182,6 @@ static int targets_check(const struct section_list *list, bool has_child)
 		return cli_usage(
 			&cmd_watch_usage,
 			"no process to watch: give -p PID, --comm NAME, --cgroup PATH, -- CMD, or -a for all");
-	if (wanted.comm.nr > WATCH_COMMS_MAX)
-		return cli_usage(&cmd_watch_usage, "more than %d names", WATCH_COMMS_MAX);
 	if (wanted.ring_bytes & (wanted.ring_bytes - 1))
 		return cli_usage(&cmd_watch_usage, "--ring must be a power of two");
 	if (wanted.out.is_json && wanted.out.is_top)
@@ -205,6 +209,8 @@ static struct watch_options options_make(const struct pid_set *pids,
 	o.kernel.poll_min_ns = wanted.poll_ns ?: o.kernel.poll_min_ns;
 	o.kernel.ring_bytes = wanted.ring_bytes ?: o.kernel.ring_bytes;
 	o.kernel.max_threads = (uint32_t)wanted.max_threads ?: o.kernel.max_threads;
+	o.kernel.max_processes = (uint32_t)wanted.max_processes ?: o.kernel.max_processes;
+	o.kernel.max_probes = (uint32_t)wanted.max_probes ?: o.kernel.max_probes;
 	o.kernel.max_sections = (uint32_t)wanted.max_sections ?: o.kernel.max_sections;
 	o.kernel.max_spells = (uint32_t)wanted.max_spells ?: o.kernel.max_spells;
 	o.kernel.max_keyed = (uint32_t)wanted.max_keyed ?: o.kernel.max_keyed;

@@ -76,12 +76,13 @@ static int note_add(struct attachment *a, const char *text)
 
 static int take_cookie(struct job *j, uint32_t *ret)
 {
-	int r;
+	int r = watch_kernel_set_probe(j->k, *j->next_cookie, &j->probe);
 
-	if (*j->next_cookie >= WATCH_PROBES_MAX)
-		return tocsin_err_fail(-ENOSPC, j->err, "too many probes: the limit is %d",
-				       WATCH_PROBES_MAX);
-	r = watch_kernel_set_probe(j->k, *j->next_cookie, &j->probe);
+	if (r == -E2BIG)
+		return tocsin_err_fail(
+			-ENOSPC, j->err,
+			"no room for another probe: %u have been placed (--max-probes)",
+			*j->next_cookie);
 	if (r)
 		return tocsin_err_fail(r, j->err, "cannot tell the kernel half about a probe: %s",
 				       strerror(-r));

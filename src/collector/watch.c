@@ -88,6 +88,12 @@ static int find_processes(struct watch *w, const struct watch_options *opts, con
 		r = process_add_descendants(&w->targets.pids);
 	for (size_t i = 0; i < w->targets.pids.nr && !r; i++)
 		r = watch_kernel_add_process(w->kernel, (uint32_t)w->targets.pids.pid[i]);
+	if (r == -E2BIG)
+		return tocsin_err_fail(
+			-ENOSPC, err,
+			"%zu processes are to be watched, more than there is room for "
+			"(--max-processes)",
+			w->targets.pids.nr);
 	return r ? tocsin_err_fail(r, err, "cannot find the processes to watch: %s", strerror(-r))
 		 : 0;
 }
@@ -113,8 +119,8 @@ int watch_open(const struct watch_options *opts, const struct watch_handlers *ha
 	}
 	if (r)
 		return r;
-	for (size_t i = 0; i < opts->nr_comms; i++)
-		cfg.comm[cfg.nr_comms++] = opts->comm[i];
+	cfg.comm = opts->comm;
+	cfg.nr_comms = (uint32_t)opts->nr_comms;
 	w->handlers = handlers;
 	w->max_entries = cfg.max_sections;
 	w->wants_notes = opts->notes;
