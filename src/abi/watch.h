@@ -14,7 +14,7 @@
 
 #include "hist.h"
 
-#define TOCSIN_WATCH_ABI 1
+#define TOCSIN_WATCH_ABI 2
 
 enum tocsin_state {
 #define X(NAME, name, text) TS_##NAME,
@@ -187,7 +187,7 @@ struct watch_event_head {
 
 #define SECTION_NO_SPLIT      0x01  /* parts are not claimed: all of it is in TS_UNKNOWN */
 #define SECTION_MOVED         0x02  /* stopped by another thread than started it */
-#define SECTION_FIRED         0x04  /* an EV_FIRED was sent before */
+#define SECTION_FIRED         0x04  /* its deadline was noticed while it was open */
 #define SECTION_GAP           0x08  /* why there is no split: a switch was missed */
 #define SECTION_SPELL_OPEN    0x10  /* `now` describes the spell it is in */
 #define SECTION_ABANDON_EXIT  0x20  /* the thread exited */
@@ -207,6 +207,7 @@ struct watch_event_section {
 	__u64 start_ns;
 	__u64 deadline_ns;
 	__u64 end_ns;          /* when it ended, or the time of the firing */
+	__u64 fired_ns;        /* when the deadline was noticed; 0 without SECTION_FIRED */
 	__u64 split_ns[TS_NR]; /* sums to end_ns - start_ns */
 	char comm[WATCH_COMM_LEN];
 	__u32 state;        /* enum tocsin_state at end_ns */

@@ -26,6 +26,7 @@ struct ending {
 	__u64 start;
 	__u64 deadline;
 	__u64 end;
+	__u64 fired_ns;
 	__u64 key;
 	__u64 off[NR_OFF]; /* spent in each off-CPU state */
 	__u64 short_ns;
@@ -38,7 +39,7 @@ struct ending {
 	__u32 n_long;
 	__u32 n_short;
 	__u32 sent;
-	__u32 pad;
+	__u32 seq; /* of the thread's state, when `off` was copied from it */
 	char comm[WATCH_COMM_LEN];
 };
 
@@ -90,7 +91,18 @@ INLINE void split_of(const struct ending *e, __u64 *split, __u32 *flags)
 	}
 }
 
-GLOBAL int section_report(const struct ending *e, const struct watch_spell *now_in)
+/* The spell it is in, as it was when the rest was copied: it may have ended on another CPU since.
+ */
+INLINE bool spell_now(struct watch_spell *to, const struct thread *t, __u32 seq)
+{
+	*to = t->cur;
+	to->flags |= SPELL_OPEN;
+	barrier_compiler();
+	return *(volatile __u32 *)&t->seq == seq;
+}
+
+/* `off_cpu`: the thread, where its section fired while it was off CPU. */
+GLOBAL int section_report(const struct ending *e, const struct thread *off_cpu)
 {
 	struct watch_event_section *ev;
 	struct watch_stats *st;
@@ -130,13 +142,11 @@ GLOBAL int section_report(const struct ending *e, const struct watch_spell *now_
 	ev->short_ns = e->short_ns;
 	ev->pad = 0;
 	__builtin_memcpy(ev->comm, e->comm, sizeof(ev->comm));
-	if (now_in) {
+	ev->fired_ns = flags & SECTION_FIRED ? e->fired_ns : 0;
+	if (off_cpu && spell_now(&ev->now, off_cpu, e->seq))
 		flags |= SECTION_SPELL_OPEN;
-		ev->now = *now_in;
-		ev->now.flags |= SPELL_OPEN;
-	} else {
+	else
 		__builtin_memset(&ev->now, 0, sizeof(ev->now));
-	}
 	ev->flags = flags;
 	bpf_ringbuf_submit(ev, 0);
 	return 0;
@@ -284,6 +294,7 @@ INLINE void ending_fill(struct ending *e, struct thread *t, const struct open_se
 	e->start = o->start;
 	e->deadline = o->deadline;
 	e->end = end;
+	e->fired_ns = o->fired_ns;
 	e->key = 0;
 	e->tid = t->tid;
 	e->tgid = t->tgid;
@@ -293,7 +304,7 @@ INLINE void ending_fill(struct ending *e, struct thread *t, const struct open_se
 	e->n_short = t->n_short - o->n_short;
 	e->short_ns = t->short_ns - o->short_ns;
 	e->sent = 0;
-	e->pad = 0;
+	e->seq = 0;
 	e->flags = ctl & CTL_FIRED ? SECTION_FIRED : 0;
 	if (t->gap >= o->start)
 		e->flags |= SECTION_NO_SPLIT | SECTION_GAP;
@@ -334,7 +345,7 @@ GLOBAL int section_fire(struct thread *t, const struct ending *e, __u64 off_cpu)
 	st = stats_of(CTL_SECTION(e->ctl));
 	if (st)
 		__sync_fetch_and_add(&st->fired, 1);
-	return section_report(e, off_cpu ? &t->cur : NULL);
+	return section_report(e, off_cpu ? t : NULL);
 }
 
 /* A section was left without its stop. */
@@ -401,7 +412,7 @@ struct check {
 	__u64 since;
 	__u64 off[NR_OFF];
 	__u32 state;
-	__u32 pad;
+	__u32 seq;
 };
 
 static __noinline long check_one(__u32 i, struct check *c)
@@ -428,16 +439,20 @@ static __noinline long check_one(__u32 i, struct check *c)
 	ending_fill(&e, t, o, ctl, c->now);
 	if (c->off_cpu) {
 		e.state = c->state;
+		e.seq = c->seq;
 		for (int k = 0; k < NR_OFF; k++) {
 			e.off[k] = c->off[k] - o->off[k];
 			if (c->state == (__u32)k + TS_WAITING && c->now > c->since)
 				e.off[k] += c->now - c->since;
 		}
 	}
+	o->fired_ns = c->now;
 	/* A success says that the slot was this section's all the while it was read. */
 	if (__sync_val_compare_and_swap(&o->ctl, ctl, ctl | CTL_FIRED) != ctl)
 		return 0;
 	e.type = EV_FIRED;
+	e.flags |= SECTION_FIRED;
+	e.fired_ns = c->now;
 	comm_of(e.comm, c->task);
 	section_fire(t, &e, c->off_cpu);
 	return 0;
@@ -467,6 +482,7 @@ INLINE void keyed_fill(struct ending *e, const struct keyed *k, const struct key
 	e->start = k->start;
 	e->deadline = k->deadline;
 	e->end = end;
+	e->fired_ns = k->fired_ns;
 	e->key = id->key;
 	e->tid = k->tid;
 	e->tgid = id->tgid;
@@ -563,11 +579,12 @@ GLOBAL __u64 keyed_check(struct deadline *d, __u64 now)
 	}
 	if (ctl & CTL_FIRED)
 		return now + ORPHAN_NS;
+	k->fired_ns = now;
 	if (__sync_val_compare_and_swap(&k->ctl, ctl, ctl | CTL_FIRED) != ctl)
 		return 0;
 	if (st)
 		__sync_fetch_and_add(&st->fired, 1);
-	keyed_fill(&e, k, &id, ctl, now);
+	keyed_fill(&e, k, &id, ctl | CTL_FIRED, now);
 	e.type = EV_FIRED;
 	e.flags |= SECTION_NO_SPLIT;
 	section_report(&e, NULL);

@@ -41,6 +41,7 @@ struct open_section {
 	__u64 sp;   /* frame sections: stack pointer at the function's first instruction; else 0 */
 	__u64 word; /* return address at sp, which changes when the frame is left; 0: not known */
 	__u64 user_sp;     /* stack pointer at the start's probe; 0: a tracepoint's */
+	__u64 fired_ns;    /* when the deadline was noticed; valid once ctl says fired */
 	__u64 off[NR_OFF]; /* the thread's accumulators at the start */
 	__u64 short_ns;
 	__u32 n_long;
@@ -176,6 +177,7 @@ struct keyed {
 	__u64 key;
 	__u64 start;
 	__u64 deadline;
+	__u64 fired_ns;    /* as in struct open_section */
 	__u64 off[NR_OFF]; /* the starting thread's accumulators, as in struct open_section */
 	__u64 short_ns;
 	__u32 n_long;

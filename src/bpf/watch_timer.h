@@ -37,6 +37,7 @@ static __noinline __u64 thread_check(struct task_struct *task, struct thread *t,
 			break;
 		seq = 1;
 	}
+	c.seq = seq;
 	if (seq & 1)
 		return now + 20000;
 	if (c.state == TS_RUNNING)

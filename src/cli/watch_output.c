@@ -19,18 +19,8 @@
 #include "../report/top.h"
 #include "../report/trace.h"
 
-#define FIRED_KEPT                                                                    \
-	1024 /* deadlines whose section has not ended yet: how late they were noticed \
-	      */
 #define CGROUPS_KEPT     32
 #define COMMAND_GRACE_NS 2000000000ull
-
-struct fired {
-	uint32_t tid;
-	uint64_t serial;
-	uint64_t late_ns;
-	uint64_t number;
-};
 
 struct output {
 	struct output_options opts;
@@ -45,9 +35,7 @@ struct output {
 	struct trace_sink *trace;
 	struct exec_sink *exec;
 	struct cause_table *causes[WATCH_SECTIONS_MAX];
-	struct fired fired[FIRED_KEPT];
 	uint64_t nr_open[WATCH_SECTIONS_MAX]; /* fired and not ended */
-	unsigned next_fired;
 	struct {
 		uint64_t id;
 		char path[256];
@@ -176,34 +164,14 @@ int output_armed(struct output *o, struct watch *w)
  * -----------------------------------------------------------------------------------------------------
  */
 
-static struct fired *fired_find(struct output *o, const struct watch_event_section *ev)
-{
-	for (unsigned i = 0; i < FIRED_KEPT; i++)
-		if (o->fired[i].tid == ev->tid && o->fired[i].serial == ev->serial)
-			return &o->fired[i];
-	return NULL;
-}
-
-/* Its number and how late it was noticed, across its two records. */
+/* Its number, and how late its deadline was noticed. */
 static void number_it(struct output *o, struct violation *v)
 {
 	const struct watch_event_section *ev = &v->raw;
-	struct fired *f;
 
-	if (ev->head.type == EV_FIRED) {
-		f = &o->fired[o->next_fired++ % FIRED_KEPT];
-		f->tid = ev->tid;
-		f->serial = ev->serial;
-		f->late_ns = ev->end_ns > ev->deadline_ns ? ev->end_ns - ev->deadline_ns : 0;
-		f->number = ++o->nr_fired;
-		v->fired_late_ns = f->late_ns;
-		v->number = f->number;
-		return;
-	}
-	f = ev->flags & SECTION_FIRED ? fired_find(o, ev) : NULL;
-	if (f)
-		v->fired_late_ns = f->late_ns;
-	v->number = ++o->nr_violations;
+	if (ev->fired_ns > ev->deadline_ns)
+		v->fired_late_ns = ev->fired_ns - ev->deadline_ns;
+	v->number = ev->head.type == EV_FIRED ? ++o->nr_fired : ++o->nr_violations;
 }
 
 static struct violation *violation_from(struct output *o, const struct watch_record *record)
