@@ -11,7 +11,7 @@
 #include "../base/cleanup.h"
 
 /* Only plain ASCII stands in the metadata; the rest is data and has no place in names. */
-static void put_quoted(FILE *f, const char *text)
+void ctf_put_quoted(FILE *f, const char *text)
 {
 	(void)fputc('"', f); /* a failure shows in ferror() at the end, here and below */
 	for (; *text; text++) {
@@ -54,30 +54,57 @@ static void put_types(FILE *f)
 #undef X
 }
 
-static void put_clock(FILE *f, int64_t offset_ns)
+void ctf_put_clock(FILE *f, const struct ctf_clock *clock)
 {
-	int64_t s = offset_ns / 1000000000, ns = offset_ns % 1000000000;
+	(void)fprintf(f, "clock {\n\tname = %s;\n", clock->name);
+	if (!clock->suffix[0])
+		put_boot_id(f); /* the other clocks are of one recording only */
+	(void)fprintf(f,
+		      "\tdescription = \"%s\";\n"
+		      "\tfreq = %llu;\n"
+		      "\toffset_s = %lld;\n"
+		      "\toffset = %llu;\n"
+		      "\tabsolute = TRUE;\n"
+		      "};\n\n",
+		      clock->description, (unsigned long long)clock->freq_hz,
+		      (long long)clock->offset_s, (unsigned long long)clock->offset);
+	/* Time in the extended header stands behind a 32-bit id, so it is aligned to 32 only. */
+	for (unsigned i = 0; i < 3; i++)
+		(void)fprintf(
+			f,
+			"typealias integer { size = %d; align = %d; signed = false; map = clock.%s.value; } := t%s%s;\n",
+			i ? 64 : 32, i == 1 ? 64 : 32, clock->name,
+			i == 0   ? "32"
+			: i == 1 ? "64"
+				 : "64at32",
+			clock->suffix);
+	(void)fprintf(f,
+		      "\nstruct event_header%s {\n"
+		      "\tenum : u16 { compact = 0 ... 65534, extended = 65535 } id;\n"
+		      "\tvariant <id> {\n"
+		      "\t\tstruct { t32%s timestamp; } compact;\n"
+		      "\t\tstruct { u32 id; t64at32%s timestamp; } extended;\n"
+		      "\t} v;\n} align(64);\n\n",
+		      clock->suffix, clock->suffix, clock->suffix);
+}
+
+struct ctf_clock ctf_clock_monotonic(int64_t realtime_offset_ns)
+{
+	struct ctf_clock clock = {
+		.name = "monotonic",
+		.description = "CLOCK_MONOTONIC",
+		.suffix = "",
+		.freq_hz = 1000000000,
+		.offset_s = realtime_offset_ns / 1000000000,
+	};
+	int64_t ns = realtime_offset_ns % 1000000000;
 
 	if (ns < 0) {
 		ns += 1000000000;
-		s--;
+		clock.offset_s--;
 	}
-	(void)fprintf(f, "clock {\n\tname = monotonic;\n");
-	put_boot_id(f);
-	(void)fprintf(f,
-		      "\tdescription = \"CLOCK_MONOTONIC\";\n"
-		      "\tfreq = 1000000000;\n"
-		      "\toffset_s = %lld;\n"
-		      "\toffset = %lld;\n"
-		      "\tabsolute = TRUE;\n"
-		      "};\n\n",
-		      (long long)s, (long long)ns);
-	/* Time in the extended header stands behind a 32-bit id, so it is aligned to 32 only. */
-	(void)fprintf(
-		f,
-		"typealias integer { size = 32; align = 32; signed = false; map = clock.monotonic.value; } := t32;\n"
-		"typealias integer { size = 64; align = 64; signed = false; map = clock.monotonic.value; } := t64;\n"
-		"typealias integer { size = 64; align = 32; signed = false; map = clock.monotonic.value; } := t64at32;\n\n");
+	clock.offset = (uint64_t)ns;
+	return clock;
 }
 
 static void put_field(FILE *f, const struct ctf_field *field)
@@ -93,7 +120,7 @@ static void put_field(FILE *f, const struct ctf_field *field)
 	case CTF_ENUM:
 		(void)fputs("enum : u8 { ", f);
 		for (unsigned i = 0; i < field->labels->nr; i++) {
-			put_quoted(f, field->labels->label[i]);
+			ctf_put_quoted(f, field->labels->label[i]);
 			(void)fprintf(f, " = %u%s", i, i + 1 < field->labels->nr ? ", " : "");
 		}
 		(void)fprintf(f, " } _%s;\n", field->name);
@@ -110,20 +137,26 @@ static void put_field(FILE *f, const struct ctf_field *field)
 	}
 }
 
-static void put_stream(FILE *f, const struct ctf_stream_class *stream, unsigned id)
+void ctf_put_stream(FILE *f, unsigned id, const struct ctf_clock *clock, const char *more)
 {
 	(void)fprintf(f,
-		      "stream {\n\tid = %u;\n\tevent.header := struct event_header;\n"
+		      "stream {\n\tid = %u;\n\tevent.header := struct event_header%s;\n"
 		      "\tpacket.context := struct {\n"
-		      "\t\tt64 timestamp_begin;\n\t\tt64 timestamp_end;\n"
+		      "\t\tt64%s timestamp_begin;\n\t\tt64%s timestamp_end;\n"
 		      "\t\tu64 content_size;\n\t\tu64 packet_size;\n\t\tu64 events_discarded;\n%s"
 		      "\t};\n};\n\n",
-		      id, stream->per_cpu ? "\t\tu32 cpu_id;\n" : "");
+		      id, clock->suffix, clock->suffix, clock->suffix, more);
+}
+
+static void put_stream(FILE *f, const struct ctf_stream_class *stream, unsigned id,
+		       const struct ctf_clock *clock)
+{
+	ctf_put_stream(f, id, clock, stream->per_cpu ? "\t\tu32 cpu_id;\n" : "");
 	for (unsigned i = 0; i < stream->nr_events; i++) {
 		const struct ctf_event_class *event = &stream->event[i];
 
 		(void)fputs("event {\n\tname = ", f);
-		put_quoted(f, event->name);
+		ctf_put_quoted(f, event->name);
 		(void)fprintf(f, ";\n\tid = %u;\n\tstream_id = %u;\n\tfields := struct {\n",
 			      event->id, id);
 		for (unsigned k = 0; k < event->nr_fields; k++)
@@ -132,8 +165,10 @@ static void put_stream(FILE *f, const struct ctf_stream_class *stream, unsigned 
 	}
 }
 
-static void put_trace(FILE *f, const struct ctf_trace_class *trace, const uint8_t uuid[static 16])
+void ctf_put_trace(FILE *f, const struct ctf_trace_class *trace, const uint8_t uuid[static 16])
 {
+	struct ctf_clock clock = ctf_clock_monotonic(trace->realtime_offset_ns);
+
 	(void)fputs("/* CTF 1.8 */\n\n", f);
 	put_types(f);
 	(void)fputs("\ntrace {\n\tmajor = 1;\n\tminor = 8;\n\tuuid = \"", f);
@@ -145,20 +180,13 @@ static void put_trace(FILE *f, const struct ctf_trace_class *trace, const uint8_
 	(void)fputs("env {\n", f);
 	for (unsigned i = 0; i < trace->nr_env; i++) {
 		(void)fprintf(f, "\t%s = ", trace->env[i].name);
-		put_quoted(f, trace->env[i].value);
+		ctf_put_quoted(f, trace->env[i].value);
 		(void)fputs(";\n", f);
 	}
 	(void)fputs("};\n\n", f);
-	put_clock(f, trace->realtime_offset_ns);
-	(void)fputs("struct event_header {\n"
-		    "\tenum : u16 { compact = 0 ... 65534, extended = 65535 } id;\n"
-		    "\tvariant <id> {\n"
-		    "\t\tstruct { t32 timestamp; } compact;\n"
-		    "\t\tstruct { u32 id; t64at32 timestamp; } extended;\n"
-		    "\t} v;\n} align(64);\n\n",
-		    f);
+	ctf_put_clock(f, &clock);
 	for (unsigned i = 0; i < trace->nr_streams; i++)
-		put_stream(f, &trace->stream[i], i);
+		put_stream(f, &trace->stream[i], i, &clock);
 }
 
 int ctf_metadata_text(const struct ctf_trace_class *trace, const uint8_t uuid[static 16],
@@ -171,7 +199,7 @@ int ctf_metadata_text(const struct ctf_trace_class *trace, const uint8_t uuid[st
 
 	if (!f)
 		return -ENOMEM;
-	put_trace(f, trace, uuid);
+	ctf_put_trace(f, trace, uuid);
 	failed = ferror(f);
 	/* Closing sets text and len, so it stands before their use whatever happened. */
 	if (fclose(f) || failed)

@@ -2,6 +2,8 @@
 #ifndef TOCSIN_CTF_METADATA_H
 #define TOCSIN_CTF_METADATA_H
 
+#include <stdio.h>
+
 #include "class.h"
 
 /* The head of every packet, little endian, no holes. */
@@ -28,6 +30,27 @@ _Static_assert(offsetof(struct ctf_packet_head, cpu_id) == CTF_HEAD_BYTES,
 	       "metadata.c describes this layout");
 _Static_assert(sizeof(struct ctf_packet_head) == CTF_HEAD_BYTES_CPU,
 	       "metadata.c describes this layout");
+
+/* Counter values become ns since 1970: offset_s * 10^9 + (offset + value) * 10^9 / freq_hz. */
+struct ctf_clock {
+	char name[24];
+	const char *description; /* plain text of ours */
+	char suffix[24];         /* of the names of types that are made for it */
+	uint64_t freq_hz;
+	int64_t offset_s;
+	uint64_t offset; /* in counts */
+};
+
+/** ctf_clock_monotonic() - CLOCK_MONOTONIC in ns. */
+struct ctf_clock ctf_clock_monotonic(int64_t realtime_offset_ns);
+
+/* Parts of a metadata text, for metadata_event.c. A failure shows in ferror(). */
+void ctf_put_quoted(FILE *f, const char *text);             /* other than plain ASCII becomes '?' */
+void ctf_put_clock(FILE *f, const struct ctf_clock *clock); /* and its types */
+void ctf_put_stream(FILE *f, unsigned id, const struct ctf_clock *clock,
+		    const char *more); /* the head of a stream class; more packet context */
+void ctf_put_trace(FILE *f, const struct ctf_trace_class *trace,
+		   const uint8_t uuid[static 16]); /* all of a text */
 
 /**
  * ctf_metadata_text() - the metadata of a trace in CTF 1.8's language.
