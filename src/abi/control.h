@@ -28,8 +28,9 @@
 
 #include "tocsin/types.h"
 
-#define CONTROL_NAME "tocsin-control" /* memfd_create() names: links read "/memfd:NAME (deleted)" \
-				       */
+#define CONTROL_NAME                                                                 \
+	"tocsin-control" /* memfd_create() names: links read "/memfd:NAME (deleted)" \
+			  */
 #define CONTROL_MAGIC 0x6c74436e6973636fULL
 /* Changes with anything in this file or in context.def and filter.h. Collector and library refuse
  * one another when theirs differ. `magic`, `abi` and `library` stay where they are for ever. */
@@ -106,7 +107,9 @@ struct control_tracee {
 	__u32 slot_abi;      /* SECTION_ABI */
 	__u64 slot_magic;    /* the slot of a thread begins with it */
 	__u64 min_budget_ns; /* smallest budget of any section so far; may fall: the poll lemma */
-	__u64 reserved[9];   /* zero */
+	__u32 attended; /* session.generation that the process has acted upon: CONTROL_ON_CALL */
+	__u32 pad;
+	__u64 reserved[8]; /* zero */
 
 	/* Atomic adds. Losses of rings are in the rings. */
 	__u64 loss[TRACEE_LOSS_NR];
@@ -115,7 +118,9 @@ struct control_tracee {
 /* Bits of an enable byte. Not zero: the site leaves its fast path and looks closer. */
 #define CONTROL_ON_LAYOUT 0x0f /* 0: off; n: on, with the contexts of layout n - 1 */
 #define CONTROL_ON_FILTER 0x10 /* ask the program of filter_of[class] first */
-#define CONTROL_ON_CALL   0x80 /* roll call: processes that inherited this page make their own */
+/* Roll call: the process looks at the session before it goes on: renews rings that do not fit it,
+ * then stores `attended`; processes that inherited this page make their own. May stand alone. */
+#define CONTROL_ON_CALL 0x80
 
 /* How a ring behaves when it is full. */
 enum control_mode {
@@ -145,8 +150,7 @@ struct control_session {
 	__u64 side_bytes; /* the same of the side ring */
 	__u32 watermark;  /* bytes of unread data at which a ring wakes the collector; 0: never */
 	__u32 is_waiting; /* the collector sleeps on control_tracee.wake */
-	__u32 string_max; /* longest string with its zero byte, unless the field says less; 0: 256
-			   */
+	__u32 reserved0;
 	__u32 nr_layouts;
 	/* Bit n: the n-th row of context.def. A layout never changes once a process may have used
 	 * it: records carry its number in their id. */
@@ -203,15 +207,18 @@ struct control_class {
 	__u32 provider;  /* offsets of texts */
 	__u32 name;
 	__u32 file;
-	__u32 reserved;
+	__u32 flags; /* CONTROL_CLASS_* */
 };
+
+#define CONTROL_CLASS_SECTION 1 /* a section that ran over its budget; its id is the section's */
 
 struct control_field {
 	__u8 type;  /* enum tocsin_type */
 	__u8 flags; /* enum tocsin_field_flags */
 	__u8 elem;  /* type of the elements of arrays and sequences */
 	__u8 reserved;
-	__u32 count; /* most bytes of a string (0: string_max), elements of arrays and sequences */
+	__u32 count; /* most bytes of a string with its zero byte, elements of arrays and sequences
+		      */
 	__u32 name;  /* offset of its text */
 	__u16 first_label; /* TOCSIN_FIELD_ENUM: place of its labels */
 	__u16 nr_labels;
@@ -222,6 +229,24 @@ struct control_label {
 	__s64 last;
 	__u32 text;
 	__u32 reserved;
+};
+
+/* The whole file. */
+struct control_page {
+	union {
+		struct control_tracee tracee;
+		__u8 at_0[CONTROL_SESSION_AT];
+	};
+	union {
+		struct control_session session;
+		__u8 at_session[CONTROL_RINGS_AT - CONTROL_SESSION_AT];
+	};
+	struct control_ring ring[CONTROL_RINGS];
+	__u8 enable[CONTROL_CLASSES];
+	__u16 filter_of[CONTROL_CLASSES];
+	__u8 unused[CONTROL_FILTERS_AT - CONTROL_FILTER_OF_AT - 2 * CONTROL_CLASSES];
+	__u8 filters[CONTROL_FILTER_BYTES];
+	__u8 classes[CONTROL_CLASS_BYTES];
 };
 
 static inline __u32 control_record_id(__u32 layout, __u32 class_id)

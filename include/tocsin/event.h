@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef TOCSIN_EVENT_H
+#define TOCSIN_EVENT_H
+
+/*
+ * Events: what a program can say of itself while it runs. C11 and C++17, gcc and clang.
+ *
+ *	tocsin_event("server", "accept", TF_U32("fd", fd), TF_STR("peer", name));
+ *
+ * defines the event and emits it, in any .c or .cpp file, with up to 16 fields. Off, it costs one
+ * branch that is never taken, and no field is evaluated. On, each field is evaluated once, in order,
+ * and the record is in the ring when the statement ends.
+ *
+ * Provider, name and names of fields are string literals. Two statements with the same provider, name,
+ * level and fields are the same event. A field that does not fit its type is refused by the compiler:
+ * text where a number is wanted, a fraction in an integer, 64 bits in 32.
+ *
+ * Each statement is also a USDT probe `provider:name` with its first 12 fields as arguments (arrays,
+ * sequences and blobs: their address; fractions: their bits), for bpftrace, perf and gdb.
+ *
+ * Thread-safe: yes. Signal-safe: yes. No lock, no allocation, no system call but for the first event
+ * of a process and of each ring. Since: 0.1.
+ *
+ * The upper part of this file is for people, the lower is how it is done: names that end in _ may
+ * change with any version, layouts of structs only with TOCSIN_SITE_ABI.
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "tocsin/types.h"
+
+#ifndef TOCSIN_API
+#	define TOCSIN_API __attribute__((visibility("default")))
+#endif
+
+/* Fields: name, a string literal, and value. TF_X: unsigned, shown to base 16. */
+#define TF_U8(name, ...)   TOCSIN_INT_(name, (__VA_ARGS__), U8, uint8_t, 4, 0, "1@")
+#define TF_U16(name, ...)  TOCSIN_INT_(name, (__VA_ARGS__), U16, uint16_t, 4, 0, "2@")
+#define TF_U32(name, ...)  TOCSIN_INT_(name, (__VA_ARGS__), U32, uint32_t, 4, 0, "4@")
+#define TF_U64(name, ...)  TOCSIN_INT_(name, (__VA_ARGS__), U64, uint64_t, 8, 0, "8@")
+#define TF_S8(name, ...)   TOCSIN_INT_(name, (__VA_ARGS__), S8, int8_t, 4, 0, "-1@")
+#define TF_S16(name, ...)  TOCSIN_INT_(name, (__VA_ARGS__), S16, int16_t, 4, 0, "-2@")
+#define TF_S32(name, ...)  TOCSIN_INT_(name, (__VA_ARGS__), S32, int32_t, 4, 0, "-4@")
+#define TF_S64(name, ...)  TOCSIN_INT_(name, (__VA_ARGS__), S64, int64_t, 8, 0, "-8@")
+#define TF_X8(name, ...)   TOCSIN_INT_(name, (__VA_ARGS__), U8, uint8_t, 4, TOCSIN_FIELD_HEX, "1@")
+#define TF_X16(name, ...)  TOCSIN_INT_(name, (__VA_ARGS__), U16, uint16_t, 4, TOCSIN_FIELD_HEX, "2@")
+#define TF_X32(name, ...)  TOCSIN_INT_(name, (__VA_ARGS__), U32, uint32_t, 4, TOCSIN_FIELD_HEX, "4@")
+#define TF_X64(name, ...)  TOCSIN_INT_(name, (__VA_ARGS__), U64, uint64_t, 8, TOCSIN_FIELD_HEX, "8@")
+#define TF_F32(name, ...)  (FLOAT, name, (__VA_ARGS__), F32, float, uint32_t, "4@")
+#define TF_F64(name, ...)  (FLOAT, name, (__VA_ARGS__), F64, double, uint64_t, "8@")
+#define TF_BOOL(name, ...) (BOOL, name, (__VA_ARGS__), "1@")
+#define TF_PTR(name, ...)  (PTR, name, (__VA_ARGS__), "8@") /* the address, not what is there */
+
+/* Zero-terminated text, cut to 255 bytes, or to max - 1; NULL is written as "(null)". */
+#define TF_STR(name, ...)        (STR, name, (__VA_ARGS__), 256, "8@")
+#define TF_STRN(name, text, max) (STR, name, (text), max, "8@")
+
+/* An int (or less) whose values have labels: an array of struct tocsin_label with static storage. */
+#define TF_ENUM(name, labels, ...) (ENUM, name, (__VA_ARGS__), labels, "-4@")
+
+/* `nr` elements, a constant, from `address` on; TYPE is U8, U16, U32, U64, S8, S16, S32, S64, F32 or
+ * F64, and must be the type of the elements. */
+#define TF_ARRAY(name, TYPE, address, nr) (ARRAY, name, (address), TYPE, nr, "8@")
+
+/* `nr` elements from `address` on, of which the first `max`, a constant, are recorded. */
+#define TF_SEQ(name, TYPE, address, nr, max) (SEQ, name, (address), TYPE, (nr), max, "8@")
+
+/* `bytes` bytes from `address` on, of which the first `max`, a constant, are recorded. */
+#define TF_BLOB(name, address, bytes, max) (BLOB, name, (address), (bytes), max, "8@")
+
+struct tocsin_label {
+	int64_t first; /* values first .. last have this label */
+	int64_t last;
+	const char *text;
+};
+
+/* tocsin_event(provider, name, fields...), of level TOCSIN_LEVEL_INFO. */
+#define tocsin_event(...) TOCSIN_EVENT_(TOCSIN_LEVEL_INFO, __VA_ARGS__)
+
+/* tocsin_event_level(level, provider, name, fields...): the same with another level, a constant. */
+#define tocsin_event_level(level, ...) TOCSIN_EVENT_(level, __VA_ARGS__)
+
+/*
+ * Is somebody recording that event? For work that only its fields need:
+ *
+ *	if (tocsin_event_enabled("server", "state"))
+ *		tocsin_event("server", "state", TF_U64("bytes", count_all(server)));
+ *
+ * True when any event of that provider and name is on which the same program or library has, or one
+ * that was loaded before it. Costs as much as an event that is off.
+ */
+#define tocsin_event_enabled(provider, name) TOCSIN_ENABLED_(provider, name)
+
+/* ---- how it is done ---- */
+
+#define TOCSIN_SITE_ABI 1
+
+/* Most bytes of all fields of an event together. */
+#define TOCSIN_PAYLOAD_MAX 65000
+/* Bytes in front of the payload that the library fills with contexts. */
+#define TOCSIN_HEADROOM 64
+
+struct tocsin_field {
+	const char *name;
+	const struct tocsin_label *labels;
+	uint32_t count; /* as in the control page */
+	uint16_t nr_labels;
+	uint8_t type; /* enum tocsin_type */
+	uint8_t elem;
+	uint8_t flags; /* enum tocsin_field_flags */
+	uint8_t reserved[7];
+};
+
+#define TOCSIN_CLASS_LOOKUP  1 /* no event: asks for one of this provider and name */
+#define TOCSIN_CLASS_SECTION 2 /* a section: its fields are the library's */
+
+struct tocsin_class {
+	const char *provider;
+	const char *name;
+	const char *file;
+	const struct tocsin_field *fields;
+	uint32_t line;
+	uint8_t nr_fields;
+	uint8_t level;
+	uint16_t flags; /* TOCSIN_CLASS_* */
+};
+
+/* One a statement, in the program's data. */
+struct tocsin_site {
+	const volatile uint8_t *on; /* its byte in the control page; before that one that is 0 */
+	const struct tocsin_class *cls;
+	volatile uint16_t usdt; /* the kernel counts who attached to the USDT probe */
+	uint16_t id;            /* class id, once registered */
+	uint32_t abi;           /* TOCSIN_SITE_ABI */
+	uint64_t reserved;
+};
+
+/* The sites of a program or library: the bounds of its ELF section `tocsin_sites`. */
+struct tocsin_module {
+	struct tocsin_site *const *begin;
+	struct tocsin_site *const *end;
+	uint32_t abi;
+	uint32_t is_registered;
+};
+
+#ifdef __cplusplus
+#	define TOCSIN_ASSERT_(...) static_assert(__VA_ARGS__)
+#	define TOCSIN_AUTO_        const auto
+#	define TOCSIN_ALIGNAS_(n)  alignas(n)
+extern "C" {
+#else
+#	define TOCSIN_ASSERT_(...) _Static_assert(__VA_ARGS__)
+#	define TOCSIN_AUTO_        __extension__ const __auto_type
+#	define TOCSIN_ALIGNAS_(n)  _Alignas(n)
+#endif
+
+/**
+ * tocsin_site_emit() - write a record, if the site's event is on.
+ * @site:    lent
+ * @payload: the fields as they are to be in the record; aligned to 8, zeros up to a multiple of 8.
+ *           TOCSIN_HEADROOM bytes before it are the library's to write to
+ * @bytes:   of the fields, at most TOCSIN_PAYLOAD_MAX
+ *
+ * What cannot be written is counted. errno is kept. Thread-safe: yes. Signal-safe: yes.
+ */
+TOCSIN_API void tocsin_site_emit(const struct tocsin_site *site, void *payload, size_t bytes);
+
+/**
+ * tocsin_module_register() - make the sites of a program or library known; its constructor does.
+ *
+ * The library keeps no pointer into the module, which may be unloaded at any time.
+ * Thread-safe: yes. Signal-safe: no.
+ */
+TOCSIN_API void tocsin_module_register(struct tocsin_module *module);
+
+#ifdef __cplusplus
+}
+#endif
+
+#include "tocsin/event_macros.h"
+
+#endif
