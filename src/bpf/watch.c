@@ -27,6 +27,7 @@ struct watch_kernel {
 	struct ring_buffer *ring;
 	struct watch_stats *per_cpu; /* scratch for one section's statistics of all CPUs */
 	int nr_cpus;
+	bool has_btf;
 	bool throttle_known;
 	bool has_task_lookup;
 	watch_event_fn fn;
@@ -47,7 +48,7 @@ keep_complaint(enum libbpf_print_level level, const char *fmt, va_list args)
 	line[strcspn(line, "\n")] = 0;
 	/* "try raising RLIMIT_MEMLOCK" is wrong on every kernel that this loads on */
 	if (!strstr(line, "RLIMIT_MEMLOCK") && !strstr(line, "failed to load object") &&
-	    !strstr(line, "-- "))
+	    !strstr(line, "failed to load BPF skeleton") && !strstr(line, "-- "))
 		memcpy(last_complaint, line, sizeof(last_complaint));
 	return 0;
 }
@@ -161,6 +162,7 @@ static void read_btf(struct watch_kernel *k)
 
 	if (!btf)
 		return;
+	k->has_btf = true;
 	k->throttle_known = has_member(btf, "task_struct", "throttled") ||
 			    has_member(btf, "cfs_rq", "throttle_count");
 	k->has_task_lookup = btf__find_by_name_kind(btf, "bpf_task_from_pid", BTF_KIND_FUNC) > 0;
@@ -286,6 +288,8 @@ int watch_kernel_open(const struct watch_kernel_config *cfg, struct watch_kernel
 	}
 	if (!r)
 		read_btf(k);
+	if (!r && !k->has_btf)
+		r = tocsin_err_fail(-ENOTSUP, err, "the kernel does not describe its types (BTF)");
 	if (!r)
 		r = load(k, cfg, err);
 	(void)libbpf_set_print(previous);

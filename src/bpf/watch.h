@@ -65,7 +65,7 @@ struct watch_kernel;
  * Nothing is watched until processes and probes are added. All links are held by descriptors: when
  * this process ends, in whatever way, the kernel takes them away.
  *
- * Return: 0, or -EPERM no privilege, -ENOENT the kernel lacks something named in @err, -ENOMEM,
+ * Return: 0, or -EPERM no privilege, -ENOTSUP the kernel lacks something named in @err, -ENOMEM,
  * -errno. Thread-safe: yes. Signal-safe: no.
  */
 int watch_kernel_open(const struct watch_kernel_config *cfg, struct watch_kernel **ret,

@@ -487,8 +487,14 @@ static int arm(struct run *run, const struct watch_options *opts,
 	if (r) {
 		if (!loaded && (r == -EPERM || r == -EACCES || r == -EINVAL || r == -ENOTSUP))
 			(void)doctor_explain_failure(r, &err); /* returns r */
+		if (loaded)
+			(void)doctor_explain_refusal(r, &err); /* returns r */
 		(void)cli_fail(CLI_FAILED, &err);
-		return loaded && r == -EPERM ? CLI_USAGE : status_of_failure(run, r);
+		if (loaded && r == -EPERM) /* binding there would hurt the program */
+			return CLI_USAGE;
+		if (!loaded && r == -ENOTSUP) /* this machine cannot, whatever is asked for */
+			return run->has_child ? CLI_WATCH_FAILED : CLI_FAILED;
+		return status_of_failure(run, r);
 	}
 	return -1;
 }

@@ -314,39 +314,60 @@ int doctor_run(struct doctor_report *ret_report)
 	return 0;
 }
 
-/* Name the capabilities that are missing, if any. Return: were there any? */
-static bool explain_missing(int r, struct tocsin_err *err)
+/* Name the capabilities that are missing for one of these jobs, if any: all that the remedy gives,
+ * so that it suffices. Return: were there any? */
+static bool explain_missing(int r, const enum caps_job *jobs, size_t nr, struct tocsin_err *err)
 {
-	static const enum caps_job jobs[] = {CAPS_JOB_PROBE, CAPS_JOB_LOAD};
 	char names[128], program[256], remedy[DOCTOR_TEXT_LEN];
-	uint64_t all = 0;
+	uint64_t lacks = 0, missing;
 	struct caps caps;
 
 	if (!is_refusal(-r) || caps_read(&caps) < 0)
 		return false;
-	for (size_t i = 0; i < sizeof(jobs) / sizeof(jobs[0]); i++)
-		all |= caps_missing(&caps, jobs[i]);
-	if (!all)
+	for (size_t i = 0; i < nr; i++)
+		lacks |= caps_missing(&caps, jobs[i]);
+	if (!lacks)
 		return false;
+	missing = CAPS_WATCH & ~(caps.is_user_ns ? 0 : caps.effective);
 	doctor_program_path(program, sizeof(program));
-	tocsin_err_add(err, "%s", caps_remedy(&caps, all, program, remedy, sizeof(remedy)));
-	for (size_t i = 0; i < sizeof(jobs) / sizeof(jobs[0]); i++) {
-		uint64_t missing = caps_missing(&caps, jobs[i]);
-
-		if (missing)
-			tocsin_err_add(err, "missing %s, needed to %s",
-				       caps_list(missing, names, sizeof(names)),
-				       caps_job_text(jobs[i]));
-	}
+	tocsin_err_add(err, "%s", caps_remedy(&caps, lacks, program, remedy, sizeof(remedy)));
+	tocsin_err_add(
+		err, "user %u lacks %s%s", caps.uid, caps_list(missing, names, sizeof(names)),
+		missing & CAPS_BIT(CAP_SYS_ADMIN) ? ", which stands for cap_bpf and cap_perfmon too"
+						  : "");
 	return true;
+}
+
+int doctor_explain_refusal(int r, struct tocsin_err *err)
+{
+	static const enum caps_job jobs[] = {CAPS_JOB_PROBE, CAPS_JOB_INSPECT, CAPS_JOB_FILES};
+
+	(void)explain_missing(r, jobs, sizeof(jobs) / sizeof(jobs[0]),
+			      err); /* else it is another */
+	return r;
+}
+
+/* What is left where a watch is not. */
+static void explain_rest(const struct doctor_report *report, struct tocsin_err *err)
+{
+	struct tocsin_text t;
+	char text[256];
+
+	tocsin_text_init(&t, text, sizeof(text));
+	for (int g = 0; g < DOCTOR_GROUP_NR; g++)
+		if (report->group[g] == DOCTOR_YES)
+			tocsin_text_add(&t, "%s%s", t.used ? ", " : "", groups[g].gives);
+	if (t.used)
+		tocsin_err_add(err, "what still works: %s ('tocsin doctor' has the details)", text);
 }
 
 int doctor_explain_failure(int r, struct tocsin_err *err)
 {
 	TOCSIN_CLEANUP(tocsin_free_voidp) struct doctor_report *report = NULL;
+	static const enum caps_job jobs[] = {CAPS_JOB_PROBE, CAPS_JOB_LOAD};
 	const struct doctor_row *obstacle;
 
-	if (explain_missing(r, err))
+	if (explain_missing(r, jobs, sizeof(jobs) / sizeof(jobs[0]), err))
 		return r;
 	report = malloc(sizeof(*report));
 	if (!report || doctor_run(report) < 0)
@@ -358,6 +379,7 @@ int doctor_explain_failure(int r, struct tocsin_err *err)
 			r, err,
 			"%s, though everything that 'tocsin doctor' tries works on this machine",
 			doctor_errno_name(r));
+	explain_rest(report, err);
 	tocsin_err_add(err, "%s", obstacle->remedy);
 	return tocsin_err_fail(r, err, "this machine lacks '%s' (%s)", obstacle->name,
 			       obstacle->seen);

@@ -124,11 +124,20 @@ const char *doctor_errno_name(int r);
  *
  * A refusal (EPERM, EACCES) for want of capabilities is told at once. Anything else runs the
  * doctor, which takes a second, and names the first thing that the kernel half needs and did not
- * get; if all of it works, says so, with the errno, and nothing is invented.
+ * get, its remedy and what works without; if all of it works, says so, with the errno, and nothing
+ * is invented.
  *
  * Return: @r, so that a failure is one statement.
  * Thread-safe: no. Signal-safe: no.
  */
 int doctor_explain_failure(int r, struct tocsin_err *err);
+
+/**
+ * doctor_explain_refusal() - after a probe or a process was refused (EPERM, EACCES): which
+ * capabilities are missing, if that may be why.
+ *
+ * Return: @r. Thread-safe: yes. Signal-safe: no.
+ */
+int doctor_explain_refusal(int r, struct tocsin_err *err);
 
 #endif

@@ -4,6 +4,8 @@
 
 import os
 import pathlib
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -107,15 +109,70 @@ def kernel_thread(run):
     refused(run, "-p", "2", TICK)
 
 
-@suite.test("no privilege: the missing capability is named", needs=("root", "program:setpriv"))
+NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all"]
+
+
+@suite.test("no privilege: the missing capabilities are named, and a setcap line", needs=("root", "program:setpriv"))
 def no_privilege(run):
     target = started(run)
-    nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all"]
+    nobody = NOBODY
     if subprocess.run([*nobody, str(TOCSIN), "--help"], capture_output=True, check=False).returncode in (126, 127):
         raise Skip("an unprivileged user cannot reach the tool")
     program = run.program(*nobody, TOCSIN, "watch", "-p", str(target.pid), TICK, stdin=subprocess.DEVNULL)
     check_equal(program.wait(), 3, f"exit status\n{program.err.text()}\n")
-    check("cap_bpf" in program.err.text().lower(), f"no capability is named: {program.err.text()}")
+    for word in ("cap_bpf", "cap_sys_admin", "cap_sys_ptrace", "cap_dac_read_search", "cap_syslog", "setcap "):
+        check(word in program.err.text(), f"no word of '{word}': {program.err.text()}")
+
+
+def with_capabilities(run, target, capabilities):
+    """The tool with file capabilities, run by nobody: as Program, armed or ended."""
+    tool = pathlib.Path(run.scratch, "tocsin")
+    shutil.copy(TOCSIN, tool)
+    if subprocess.run(["setcap", f"{capabilities}=ep", str(tool)], capture_output=True, check=False).returncode:
+        raise Skip("setcap does not work here")
+    program = run.program(*NOBODY, tool, "watch", "--json", "-p", str(target.pid), TICK, stdin=subprocess.DEVNULL)
+    program.err.wait(lambda: any("armed:" in line for line in program.err.lines), 20)
+    if not program.running() and program.wait() in (126, 127):
+        raise Skip("an unprivileged user cannot reach a scratch directory, or it is mounted nosuid")
+    return program
+
+
+@suite.test("the setcap line that is offered suffices, also for a process of root's", needs=(*REAL, "program:setpriv", "program:setcap"))
+def setcap_suffices(run):
+    target = started(run)
+    refusal = run.program(*NOBODY, TOCSIN, "watch", "-p", str(target.pid), TICK, stdin=subprocess.DEVNULL)
+    refusal.wait()
+    offered = re.search(r"setcap (\S+)=ep", refusal.err.text())
+    check(offered, f"no setcap line: {refusal.err.text()}")
+    program = with_capabilities(run, target, offered[1])
+    check(any("armed:" in line for line in program.err.lines), f"not armed: {program.err.text()}")
+    check_equal(target.go().finish(), 0, "exit status of the target")
+    program.signal(signal.SIGINT)
+    check_equal(program.wait(), 0, f"exit status\n{program.err.text()}\n")
+    check_equal(sum('"type":"violation"' in line for line in program.out.lines), 4, "violations")
+
+
+@suite.test("some of the capabilities: those that are missing are named", needs=(*REAL, "program:setpriv", "program:setcap"))
+def some_capabilities(run):
+    target = started(run)
+    for given, missing in (("cap_bpf,cap_perfmon", "cap_sys_admin"), ("cap_sys_admin", "cap_sys_ptrace"),
+                           ("cap_sys_admin,cap_sys_ptrace", "cap_dac_read_search")):
+        program = with_capabilities(run, target, given)
+        check_equal(program.wait(), 3, f"exit status with {given}\n{program.err.text()}\n")
+        lacks = re.search(r"user 65534 lacks ([a-z_, ]+?)(?:, which|:)", program.err.text())
+        check(lacks and missing in lacks[1].split(", "), f"with {given}: {program.err.text()}")
+        check(not set(given.split(",")) & set(lacks[1].split(", ")), f"with {given}: {program.err.text()}")
+
+
+@suite.test("a kernel that does not describe its types (BTF): said, with what still works", needs=(*REAL, "namespace"))
+def no_btf(run):
+    target = started(run)
+    program = run.program("unshare", "-m", "--propagation", "private", "sh", "-c",
+                          'mount -t tmpfs none /sys/kernel/btf && exec "$@"', "sh", TOCSIN, "watch", "-p", str(target.pid), TICK,
+                          stdin=subprocess.DEVNULL)
+    check_equal(program.wait(), 3, f"exit status\n{program.err.text()}\n")
+    for word in ("BTF", "CONFIG_DEBUG_INFO_BTF", "what still works", "tocsin doctor"):
+        check(word in program.err.text(), f"no word of '{word}': {program.err.text()}")
 
 
 # The section language.

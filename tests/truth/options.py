@@ -2,13 +2,19 @@
 # SPDX-License-Identifier: MIT
 """Whom the watch looks at, when it ends, and what it does at a violation."""
 
+import fcntl
 import json
 import os
 import pathlib
+import pty
+import re
+import select
 import shutil
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
@@ -330,6 +336,56 @@ def text_output(run):
     out = watch.out.text()
     check(sum(str(target.pid) in line for line in out.splitlines()) >= 4, f"not a line a violation:\n{out}")
     check("\x1b" not in out, "colours although it is not a terminal")
+
+
+class Terminal:
+    """A pseudo-terminal; what was written to it."""
+
+    def __init__(self, run, lines, columns):
+        self.ours, self.theirs = pty.openpty()
+        run.defer(os.close, self.ours)
+        fcntl.ioctl(self.theirs, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+        self.text = ""
+
+    def read_until(self, predicate, timeout_s):
+        end = time.monotonic() + timeout_s
+        while not predicate(self.text) and time.monotonic() < end:
+            if not select.select([self.ours], [], [], 0.1)[0]:
+                continue
+            try:
+                self.text += os.read(self.ours, 65536).decode("utf-8", "replace")
+            except OSError:  # the last writer has gone
+                break
+        return predicate(self.text)
+
+
+@suite.test("--top: a table that refreshes on a terminal, within its size; the summary when it ends")
+def top(run):
+    target = started(run, n=2000)
+    terminal = Terminal(run, 12, 90)
+    watch = subprocess.Popen([str(TOCSIN), "watch", "-p", str(target.pid), "--top", TICK], stdin=subprocess.DEVNULL,
+                             stdout=terminal.theirs, stderr=subprocess.PIPE)
+    run.defer(watch.wait)
+    run.defer(watch.kill)
+    os.close(terminal.theirs)
+    while b"armed:" not in (line := watch.stderr.readline()):
+        check(line, "the watch was not armed")
+    target.go()
+    check(terminal.read_until(lambda text: text.count("\x1b[H") >= 4, 10), f"it is not drawn again: {terminal.text!r}")
+    watch.send_signal(signal.SIGINT)
+    terminal.read_until(lambda _: False, 10)
+    check_equal(watch.wait(10), 0, "exit status")
+    watch.stderr.close()
+    table, _, summary = terminal.text.partition("\x1b[?25h\x1b[?1049l")
+    check(table.startswith("\x1b[?1049h\x1b[?25l"), f"not on the alternate screen: {table[:40]!r}")
+    check("\x1b" not in table.replace("\x1b[", "") and " ended, " in summary, f"after the table: {summary!r}")
+    last = table.split("\x1b[H")[-1]
+    rows = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", last).splitlines()
+    check(all(len(row) <= 90 for row in rows) and len(rows) < 12, f"larger than the terminal: {rows}")
+    head, row = rows[1].split(), rows[2].split()
+    check_equal((head[:2], row[0]), (["SECTION", "COUNT/S"], "tick"), "the table")
+    check(150 < float(row[1]) < 350, f"{row[1]} a second, about 250 are made")
+    check(" violation" not in table and "budget" not in table, f"lines of violations in the table: {table!r}")
 
 
 @suite.test("-o: a trace that babeltrace2 reads", needs=["program:babeltrace2"])
