@@ -8,6 +8,12 @@
  * nothing changes.
  */
 
+#include <linux/membarrier.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "rseq.h"
+
 #define BROKEN_NO_FENCE     1 /* close the gate, and do not fence */
 #define BROKEN_WEAK_FENCE   2 /* fence by a barrier that does not abort sections */
 #define BROKEN_EARLY_FENCE  3 /* fence before the gate is closed */
@@ -19,28 +25,27 @@
 #	define TOCSIN_BROKEN 0
 #endif
 
-#if TOCSIN_BROKEN == BROKEN_NO_FENCE
-#	define BROKEN_FENCE(fence, idx) ((void)(idx), 0)
-#elif TOCSIN_BROKEN == BROKEN_WEAK_FENCE
-#	include <linux/membarrier.h>
-#	define BROKEN_FENCE(fence, idx)                                                          \
-		((void)(idx),                                                                     \
-		 (void)syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0u, 0), \
-		 (int)syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0u, 0))
-#elif TOCSIN_BROKEN == BROKEN_EARLY_FENCE
-#	define BROKEN_FENCE(fence, idx) ((void)(idx), 0)
-#	define BROKEN_FENCE_FIRST(idx)  ((void)rseq_fence((int)(idx)))
-#elif TOCSIN_BROKEN == BROKEN_ONE_CPU
-#	define BROKEN_FENCE(fence, idx) rseq_fence((int)(idx))
-#else
-#	define BROKEN_FENCE(fence, idx) (fence)
-#endif
+/* rseq_fence(@cpu) for the item @idx, or what a variant does instead. */
+static inline int broken_fence(int cpu, int idx)
+{
+	if (TOCSIN_BROKEN == BROKEN_NO_FENCE || TOCSIN_BROKEN == BROKEN_EARLY_FENCE)
+		return 0;
+	if (TOCSIN_BROKEN == BROKEN_ONE_CPU)
+		return rseq_fence(idx);
+	if (TOCSIN_BROKEN != BROKEN_WEAK_FENCE)
+		return rseq_fence(cpu);
+	(void)syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0);
+	return (int)syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
+}
 
-#ifndef BROKEN_FENCE_FIRST
-#	define BROKEN_FENCE_FIRST(idx) ((void)0)
-#endif
+/* What a variant does before the gate is closed. */
+static inline void broken_before_close(int cpu)
+{
+	if (TOCSIN_BROKEN == BROKEN_EARLY_FENCE)
+		(void)rseq_fence(cpu);
+}
 
-#if TOCSIN_BROKEN == BROKEN_UNARMED
+#if TOCSIN_BROKEN == BROKEN_UNARMED && TOCSIN_RSEQ_ARCH
 #	undef TOCSIN_RSEQ_BEGIN
 #	define TOCSIN_RSEQ_BEGIN                     \
 		".pushsection __rseq_cs, \"aw?\"\n\t" \

@@ -251,14 +251,14 @@ static int gate_fence(const struct tocsin_percpu *p, unsigned idx)
 {
 	if (!tocsin_rseq.area)
 		return 0; /* nobody uses sections */
-	return BROKEN_FENCE(rseq_fence(p->is_by_cid ? -1 : (int)idx), idx);
+	return broken_fence(p->is_by_cid ? -1 : (int)idx, (int)idx);
 }
 
 int gate_close(struct tocsin_percpu *p, unsigned idx, bool with_fence)
 {
 	int r;
 
-	BROKEN_FENCE_FIRST(idx);
+	broken_before_close((int)idx);
 	r = gate_take(p, idx);
 	if (r || !with_fence || p->is_locked)
 		return r;
@@ -306,7 +306,7 @@ static int each_close(struct tocsin_percpu *p, const uint64_t *mask, unsigned nr
 		if (is_in(mask, nr_bits, i))
 			r = gate_take(p, i);
 	if (!r && !p->is_locked && tocsin_rseq.area)
-		r = BROKEN_FENCE(rseq_fence(-1), -1);
+		r = broken_fence(-1, -1);
 	return r;
 }
 

@@ -49,6 +49,10 @@ _Static_assert(sizeof(struct tocsin_rseq_state) == 64, "exported data: part of t
 
 struct tocsin_rseq_state tocsin_rseq;
 
+#ifdef TOCSIN_RSEQ_WITH_INJECT
+volatile int32_t tocsin_rseq_delay[TOCSIN_RSEQ_POINTS];
+#endif
+
 static enum rseq_reason reason = RSEQ_EARLY; /* written once, before the constructor ends */
 static pthread_once_t init_once = PTHREAD_ONCE_INIT;
 

@@ -1,0 +1,384 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Invariants of the per-CPU toolkit under everything that can go between two instructions.
+ *
+ *	stress CASE MILLISECONDS DELAY
+ *
+ * Four threads work, are moved between CPUs and get signals, whose handlers work too; two more
+ *threads work from outside; one has no rseq. DELAY is the number of turns at every injection point.
+ *Prints one line; exit status 0: the invariant holds, 1: it was broken, 2: the test could not run.
+ *
+ * Built once as it is, and once for each deliberately broken variant of src/percpu/broken.h, which
+ *this must catch.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/parse.h"
+#include "percpu/rseq.h"
+#include "tocsin/percpu.h"
+
+#define WORKERS 5 /* the last one without rseq */
+#define OUTSIDE 2
+#define NODES   512
+#define TEXT    40
+
+struct item {
+	uint64_t word; /* sum; or a stamp */
+	uint64_t head;
+	uint8_t text[TEXT]; /* every byte is the low byte of the stamp */
+};
+
+struct node {
+	struct tocsin_node link;
+	uint32_t owner; /* 0: on a list or in nobody's hand */
+};
+
+static struct {
+	struct tocsin_percpu *p;
+	struct tocsin_counter *counter;
+	void (*work)(void);
+	void (*from_outside)(int cpu);
+	uint64_t done;  /* what the sums must be */
+	uint64_t wrong; /* seen by those behind the gate, or by owners of a node */
+	uint64_t handled;
+	int stop;
+	struct node node[NODES];
+} t;
+
+static _Thread_local uint64_t mine; /* work done by this thread, handlers included */
+
+static void wrong_seen(void)
+{
+	(void)__atomic_fetch_add(&t.wrong, 1, __ATOMIC_RELAXED);
+}
+
+static bool is_over(void)
+{
+	return __atomic_load_n(&t.stop, __ATOMIC_RELAXED);
+}
+
+static void must(int r, const char *what)
+{
+	if (r >= 0)
+		return;
+	fprintf(stderr, "%s: %s\n", what, strerror(-r));
+	_exit(2);
+}
+
+/* ---- add: the sum of all items is the number of adds */
+
+static void add_work(void)
+{
+	struct tocsin_percpu_op op = {.code = TOCSIN_OP_ADD, .value = 1};
+
+	must(tocsin_percpu_op(t.p, TOCSIN_CPU_HERE, &op), "add");
+	(void)__atomic_fetch_add(&mine, 1, __ATOMIC_RELAXED);
+}
+
+static void add_slowly(void *item, int cpu, void *arg)
+{
+	struct item *i = item;
+	uint64_t before = __atomic_load_n(&i->word, __ATOMIC_RELAXED);
+
+	(void)cpu;
+	(void)arg;
+	for (unsigned n = 0; n < 60; n++)
+		TOCSIN_CPU_RELAX();
+	if (__atomic_load_n(&i->word, __ATOMIC_RELAXED) != before)
+		wrong_seen();
+	__atomic_store_n(&i->word, before + 1, __ATOMIC_RELAXED);
+}
+
+static void add_outside(int cpu)
+{
+	must(tocsin_do_on_cpu(t.p, cpu, add_slowly, NULL), "do_on_cpu");
+	(void)__atomic_fetch_add(&mine, 1, __ATOMIC_RELAXED);
+}
+
+static uint64_t add_sum(void)
+{
+	uint64_t sum = 0;
+
+	for (unsigned cpu = 0; cpu < tocsin_percpu_nr(t.p); cpu++)
+		sum += ((struct item *)tocsin_percpu_item(t.p, (int)cpu))->word;
+	return sum;
+}
+
+/* ---- list: a node is in one hand only, and none gets lost */
+
+static void node_check(struct node *n)
+{
+	if (__atomic_exchange_n(&n->owner, 1, __ATOMIC_RELAXED))
+		wrong_seen();
+	__atomic_store_n(&n->owner, 0, __ATOMIC_RELAXED);
+}
+
+static void list_turn(int cpu)
+{
+	struct tocsin_percpu_op op = {.code = TOCSIN_OP_POP, .off = offsetof(struct item, head)};
+	struct node *n;
+
+	must(tocsin_percpu_op(t.p, cpu, &op), "pop");
+	if (!op.u.node)
+		return;
+	n = (struct node *)op.u.node;
+	node_check(n);
+	op.code = TOCSIN_OP_PUSH;
+	must(tocsin_percpu_op(t.p, TOCSIN_CPU_HERE, &op), "push");
+}
+
+static void list_work(void)
+{
+	list_turn(TOCSIN_CPU_HERE);
+}
+
+static void list_outside(int cpu)
+{
+	list_turn(cpu);
+}
+
+static void list_fill(void)
+{
+	for (unsigned i = 0; i < NODES; i++) {
+		struct tocsin_percpu_op op = {.code = TOCSIN_OP_PUSH,
+					      .off = offsetof(struct item, head),
+					      .u.node = &t.node[i].link};
+
+		must(tocsin_percpu_op(t.p, (int)(i % tocsin_percpu_nr(t.p)), &op), "push");
+	}
+	t.done = NODES;
+}
+
+/* Nodes on all lists, each counted once however often it is met. */
+static uint64_t list_sum(void)
+{
+	uint64_t sum = 0;
+
+	for (unsigned cpu = 0; cpu < tocsin_percpu_nr(t.p); cpu++) {
+		struct item *i = tocsin_percpu_item(t.p, (int)cpu);
+		struct node *n = (struct node *)i->head;
+
+		for (unsigned met = 0; n && met <= NODES; met++) {
+			sum += __atomic_exchange_n(&n->owner, 2, __ATOMIC_RELAXED) == 0;
+			n = (struct node *)n->link.next;
+		}
+	}
+	return sum;
+}
+
+/* ---- copy: the text belongs to the stamp */
+
+static void copy_work(void)
+{
+	uint8_t text[TEXT];
+	struct tocsin_percpu_op op = {.code = TOCSIN_OP_COPY,
+				      .copy_off = offsetof(struct item, text),
+				      .len_bytes = TEXT,
+				      .u.src = text};
+
+	op.value = __atomic_add_fetch(&mine, 1, __ATOMIC_RELAXED);
+	memset(text, (uint8_t)op.value, TEXT);
+	must(tocsin_percpu_op(t.p, TOCSIN_CPU_HERE, &op), "copy");
+}
+
+static void copy_check(void *item, int cpu, void *arg)
+{
+	const volatile struct item *i = item;
+	uint8_t stamp = (uint8_t)i->word;
+
+	(void)cpu;
+	(void)arg;
+	for (unsigned n = 0; n < TEXT; n++)
+		if (i->text[n] != stamp)
+			return wrong_seen();
+}
+
+/* A section may be aborted between the text and the stamp: then the text is newer, and the next
+ * copy rights it. So who checks writes both first. */
+static void copy_rewrite(void *item, int cpu, void *arg)
+{
+	struct item *i = item;
+
+	memset(i->text, (uint8_t)++i->word, TEXT);
+	for (unsigned n = 0; n < 60; n++)
+		TOCSIN_CPU_RELAX();
+	copy_check(item, cpu, arg);
+}
+
+static void copy_outside(int cpu)
+{
+	must(tocsin_do_on_cpu(t.p, cpu, copy_rewrite, NULL), "do_on_cpu");
+}
+
+static uint64_t copy_sum(void)
+{
+	return t.done;
+}
+
+/* ---- counter */
+
+static void counter_work(void)
+{
+	tocsin_counter_add(t.counter, 1, 1);
+	(void)__atomic_fetch_add(&mine, 1, __ATOMIC_RELAXED);
+}
+
+static void counter_outside(int cpu)
+{
+	(void)cpu;
+	(void)tocsin_counter_sum(t.counter, 1);
+	counter_work();
+}
+
+static uint64_t counter_sum(void)
+{
+	return tocsin_counter_sum(t.counter, 1);
+}
+
+/* ---- threads */
+
+static void on_signal(int number)
+{
+	int saved = errno;
+
+	(void)number;
+	t.work();
+	(void)__atomic_fetch_add(&t.handled, 1, __ATOMIC_RELAXED);
+	errno = saved;
+}
+
+static void *worker(void *arg)
+{
+	if (arg && rseq_thread_ready() && !(tocsin_rseq.flags & TOCSIN_RSEQ_F_OWN))
+		must(syscall(SYS_rseq, (uintptr_t)rseq_area(), 32, 1, TOCSIN_RSEQ_SIG) ? -errno : 0,
+		     "unregister");
+	while (!is_over())
+		t.work();
+	(void)__atomic_fetch_add(&t.done, t.from_outside == list_outside ? 0 : mine,
+				 __ATOMIC_RELAXED);
+	return NULL;
+}
+
+static void *outside(void *arg)
+{
+	(void)arg;
+	while (!is_over())
+		for (unsigned cpu = 0; cpu < tocsin_nr_cpus() && !is_over(); cpu++)
+			t.from_outside((int)cpu);
+	(void)__atomic_fetch_add(&t.done, t.from_outside == list_outside ? 0 : mine,
+				 __ATOMIC_RELAXED);
+	return NULL;
+}
+
+static void nap(long us)
+{
+	struct timespec ts = {.tv_nsec = us * 1000};
+
+	(void)nanosleep(&ts, NULL); /* shorter is fine */
+}
+
+/* Moves the workers about, all to one CPU now and then, and sends them signals. */
+static void disturb(pthread_t *thread, unsigned nr, uint64_t ms)
+{
+	unsigned nr_cpus = tocsin_nr_cpus();
+	struct timespec ts;
+	uint64_t now, end = 0;
+
+	for (unsigned turn = 0;; turn++) {
+		(void)clock_gettime(CLOCK_MONOTONIC, &ts);
+		now = (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+		end = end ? end : now + ms;
+		if (now >= end)
+			return;
+		for (unsigned i = 0; i < nr; i++) {
+			cpu_set_t set;
+
+			CPU_ZERO(&set);
+			CPU_SET((turn % 3 ? turn + i : turn) % nr_cpus, &set);
+			if (turn % 3 == 2)
+				CPU_SET((turn + i + 1) % nr_cpus, &set);
+			/* Refused where that CPU is offline: then it stays where it is. */
+			(void)pthread_setaffinity_np(thread[i], sizeof(set), &set);
+			(void)pthread_kill(thread[i], SIGUSR1);
+		}
+		nap(400);
+	}
+}
+
+static const struct stress_case {
+	const char *name;
+	uint32_t flags;
+	void (*work)(void);
+	void (*from_outside)(int cpu);
+	uint64_t (*sum)(void);
+	void (*fill)(void);
+} cases[] = {
+	{"add", 0, add_work, add_outside, add_sum, NULL},
+	{"add-cid", TOCSIN_PERCPU_BY_CID, add_work, add_outside, add_sum, NULL},
+	{"list", 0, list_work, list_outside, list_sum, list_fill},
+	{"list-cid", TOCSIN_PERCPU_BY_CID, list_work, list_outside, list_sum, list_fill},
+	{"copy", 0, copy_work, copy_outside, copy_sum, NULL},
+	{"counter", 0, counter_work, counter_outside, counter_sum, NULL},
+};
+
+static const struct stress_case *case_find(const char *name)
+{
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		if (strcmp(cases[i].name, name) == 0)
+			return &cases[i];
+	return NULL;
+}
+
+static bool run(const struct stress_case *c, uint64_t ms)
+{
+	struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+	pthread_t thread[WORKERS + OUTSIDE];
+	uint64_t sum;
+
+	must(tocsin_percpu_new(sizeof(struct item), c->flags, &t.p), "percpu");
+	must(tocsin_counter_new(3, &t.counter), "counter");
+	t.work = c->work;
+	t.from_outside = c->from_outside;
+	if (c->fill)
+		c->fill();
+	must(sigaction(SIGUSR1, &action, NULL) ? -errno : 0, "sigaction");
+	for (uintptr_t i = 0; i < WORKERS; i++)
+		must(-pthread_create(&thread[i], NULL, worker, (void *)(i / (WORKERS - 1))),
+		     "thread");
+	for (unsigned i = WORKERS; i < WORKERS + OUTSIDE; i++)
+		must(-pthread_create(&thread[i], NULL, outside, NULL), "thread");
+	disturb(thread, WORKERS + (c->fill ? 0 : 1), ms);
+	__atomic_store_n(&t.stop, 1, __ATOMIC_RELAXED);
+	for (unsigned i = 0; i < WORKERS + OUTSIDE; i++)
+		must(-pthread_join(thread[i], NULL), "join");
+	sum = c->sum();
+	printf("%s: expected %llu got %llu wrong %llu handlers %llu\n", c->name,
+	       (unsigned long long)t.done, (unsigned long long)sum, (unsigned long long)t.wrong,
+	       (unsigned long long)t.handled);
+	return sum == t.done && !t.wrong;
+}
+
+int main(int argc, char **argv)
+{
+	const struct stress_case *c = argc == 4 ? case_find(argv[1]) : NULL;
+	uint64_t ms, delay;
+
+	if (!c || tocsin_parse_u64(argv[2], &ms) || tocsin_parse_u64(argv[3], &delay)) {
+		fprintf(stderr, "usage: stress CASE MILLISECONDS DELAY\n");
+		return 2;
+	}
+	for (unsigned i = 0; i < TOCSIN_RSEQ_POINTS; i++)
+		tocsin_rseq_delay[i] = (int32_t)delay;
+	return run(c, ms) ? 0 : 1;
+}
