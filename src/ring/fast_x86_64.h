@@ -164,13 +164,14 @@ none:
 }
 
 /* Return: true the record is there; false nothing happened. */
-static inline __attribute__((always_inline)) bool ring_write_fast(uintptr_t area,
+static inline __attribute__((always_inline)) bool ring_write_fast(intptr_t fast,
 								  struct ring_writer *w,
 								  uint32_t id, const void *payload,
 								  size_t bytes)
 {
 	uint64_t head_word = id | (uint64_t)(bytes + RING_COMPACT_BYTES) / 8 << 16;
-	uintptr_t index = ring_process.index;
+	uintptr_t area = TOCSIN_RSEQ_AREA(fast);
+	uintptr_t index = TOCSIN_RSEQ_AREA(ring_process.index);
 
 	if (__builtin_constant_p(bytes) && bytes && bytes <= 64)
 		return ring_write_fixed(area, index, w, head_word, payload, bytes);

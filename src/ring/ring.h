@@ -33,7 +33,8 @@ struct ring_writer {
 	/* By index. NULL: none. Stored with release, loaded inside the section. */
 	struct ring_header *ring[RING_INDEXES];
 	struct ring_header *side;
-	void *owner; /* the caller's, zeroed by fork() too */
+	void *owner;   /* the caller's, zeroed by fork() too */
+	uint32_t made; /* 1; 0 in a child */
 };
 
 /* What the owner of the process's rings does for the slow path. Signal-safe, all of them. */
@@ -54,8 +55,9 @@ struct ring_hooks {
 
 /* Set by ring_init(), constant from then on. */
 struct ring_process {
-	uintptr_t area; /* operands of sections; 0: not by the fast path */
-	uintptr_t index;
+	intptr_t fast; /* = area where the fast path can be taken, else 0 */
+	intptr_t area; /* operands of sections, once TOCSIN_RSEQ_AREA() was applied; 0: no rseq */
+	intptr_t index;
 	uint32_t clock; /* enum control_clock; 0: not yet initialised, nothing can be written */
 	struct ring_hooks hooks;
 };
@@ -173,10 +175,10 @@ static inline __attribute__((always_inline)) int ring_write(struct ring_writer *
 							    const void *payload, size_t bytes)
 {
 #if TOCSIN_RSEQ_ARCH
-	uintptr_t area = ring_process.area;
+	intptr_t fast = ring_process.fast;
 
-	if (__builtin_expect(area && id < RING_ID_EXTENDED && bytes <= RING_PAYLOAD_MAX, 1) &&
-	    __builtin_expect(ring_write_fast(area, w, id, payload, bytes), 1))
+	if (__builtin_expect(fast && id < RING_ID_EXTENDED && bytes <= RING_PAYLOAD_MAX, 1) &&
+	    __builtin_expect(ring_write_fast(fast, w, id, payload, bytes), 1))
 		return 0;
 #endif
 	return ring_write_slow(w, id, payload, bytes);
