@@ -9,12 +9,14 @@
 #include "../base/cleanup.h"
 #include "../base/parse.h"
 #include "../collector/doctor.h"
+#include "bench_percpu.h"
 #include "bench_run.h"
 #include "cli.h"
 
 static struct {
 	bool is_json, is_check;
 	uint64_t rounds, budget_ns;
+	const char *svg;
 } wanted = {.budget_ns = 2000000};
 
 static const struct opt options[] = {
@@ -29,6 +31,8 @@ static const struct opt options[] = {
 	 &wanted.is_check, 0, 0, NULL},
 	{.kind = OPT_GROUP, .name = "Output"},
 	CLI_SHARED(JSON, &wanted.is_json),
+	{OPT_STRING, 0, "svg", "FILE", "write the figures of percpu as a picture, too",
+	 "A chart for each group of figures, with a bar for each.", &wanted.svg, 0, 0, NULL},
 	{.kind = OPT_END},
 };
 
@@ -41,7 +45,7 @@ static const char *const examples[] = {
 
 const struct opt_command cmd_bench_usage = {
 	CLI_COMMAND(bench),
-	.usage = "[OPTIONS] [attach|deadline|sched|idle|all]",
+	.usage = "[OPTIONS] [attach|deadline|sched|idle|percpu|all]",
 	.examples = examples,
 	.options = options,
 };
@@ -100,6 +104,14 @@ static int bench_one(enum bench_id id, bool is_first)
 			  tocsin_errno_text(r, why, sizeof(why)));
 		return CLI_FAILED;
 	}
+	if (wanted.svg && id == BENCH_percpu) {
+		r = bench_percpu_svg(run, wanted.svg);
+		if (r) {
+			cli_error("cannot write '%s': %s", wanted.svg,
+				  tocsin_errno_text(r, why, sizeof(why)));
+			return CLI_FAILED;
+		}
+	}
 	return wanted.is_check && bench_is_over(run) ? CLI_NO : CLI_OK;
 }
 
@@ -132,6 +144,8 @@ int cmd_bench(int argc, char **argv)
 		known |= strcmp(argv[operands], bench_name((enum bench_id)id)) == 0;
 	if (!known)
 		return unknown(argv[operands]);
+	if (wanted.svg && !is_all && strcmp(argv[operands], "percpu") != 0)
+		return cli_usage(&cmd_bench_usage, "--svg is of 'percpu' only");
 	for (int id = 0; id < BENCH_NR; id++) {
 		if (!is_all && strcmp(argv[operands], bench_name((enum bench_id)id)) != 0)
 			continue;

@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: MIT
+/*
+ * `tocsin bench percpu`: what the per-CPU toolkit costs, beside what it replaces.
+ *
+ * Every figure is measured once a round, in turn, so that all of them see the same machine; each is
+ * what an undisturbed turn of a loop takes (bench_undisturbed()). Ratios are made within a round.
+ * All on one CPU, but for the two threads that share a counter and the trips to another CPU, which
+ * runs a thread of this process that counts all the while: so a trip meets what it is made for.
+ */
+#include "bench_percpu.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "../base/clock.h"
+#include "tocsin/percpu.h"
+
+#define SLICES      41
+#define SLICE_TURNS 10000
+#define TRIPS       301
+#define FAR_TRIPS   3
+
+static struct tocsin_counter *counter;
+static struct tocsin_percpu *percpu;
+static uint64_t plain, shared;
+static _Thread_local uint64_t local;
+
+double bench_percpu_time(void (*loop)(unsigned turns))
+{
+	double slice[SLICES];
+
+	loop(SLICE_TURNS); /* warm */
+	for (unsigned i = 0; i < SLICES; i++) {
+		uint64_t start = clock_now_ns();
+
+		loop(SLICE_TURNS);
+		slice[i] = (double)(clock_now_ns() - start) / SLICE_TURNS;
+	}
+	return bench_undisturbed(slice, SLICES);
+}
+
+/* What a turn finds out must be wanted, or the compiler leaves it out. */
+static inline void use(unsigned value)
+{
+	__asm__ __volatile__("" : : "r"(value));
+}
+
+static unsigned cpu_by_vdso(void)
+{
+	unsigned cpu = 0;
+
+	(void)getcpu(&cpu, NULL); /* measured, not used */
+	return cpu;
+}
+
+static unsigned cpu_by_syscall(void)
+{
+	unsigned cpu = 0;
+
+	(void)syscall(SYS_getcpu, &cpu, NULL, NULL);
+	return cpu;
+}
+
+static inline void inc(uint64_t *word)
+{
+	/* As a counter has to be: in memory after each turn. */
+#if defined(__x86_64__)
+	__asm__ __volatile__("incq %0" : "+m"(*word));
+#else
+	*(volatile uint64_t *)word += 1;
+#endif
+}
+
+BENCH_PERCPU_LOOP(percpu_loop_ns, (void)0);
+BENCH_PERCPU_LOOP(getcpu_rseq_ns, use(tocsin_cpu()));
+BENCH_PERCPU_LOOP(getcpu_sched_ns, use((unsigned)sched_getcpu()));
+BENCH_PERCPU_LOOP(getcpu_vdso_ns, use(cpu_by_vdso()));
+BENCH_PERCPU_LOOP(getcpu_syscall_ns, use(cpu_by_syscall()));
+BENCH_PERCPU_LOOP(tls_inc_ns, inc(&local));
+BENCH_PERCPU_LOOP(plain_memory_inc_ns, inc(&plain));
+BENCH_PERCPU_LOOP(counter_rseq_ns, tocsin_counter_add(counter, 3, 1));
+BENCH_PERCPU_LOOP(counter_lock_ns, (void)__atomic_fetch_add(&shared, 1, __ATOMIC_SEQ_CST));
+
+/* ---- with a second thread, on another CPU */
+
+struct helper {
+	pthread_t thread;
+	int cpu;
+	int stop;
+	uint64_t *word; /* incremented by atomics; NULL: tocsin_counter_add() instead */
+};
+
+static int pin(int cpu)
+{
+	cpu_set_t one;
+
+	CPU_ZERO(&one);
+	CPU_SET((size_t)cpu, &one);
+	return sched_setaffinity(0, sizeof(one), &one) ? -errno : 0;
+}
+
+static void *help(void *arg)
+{
+	struct helper *h = arg;
+
+	(void)pin(h->cpu); /* was in our set when the bench began; else the figure is better than it
+			      is */
+	while (!__atomic_load_n(&h->stop, __ATOMIC_RELAXED)) {
+		if (h->word)
+			(void)__atomic_fetch_add(h->word, 1, __ATOMIC_SEQ_CST);
+		else
+			tocsin_counter_add(counter, 5, 1);
+	}
+	return NULL;
+}
+
+static int helper_start(struct helper *h, int cpu, uint64_t *word)
+{
+	const struct timespec settle = {.tv_nsec = 2000000};
+	int r;
+
+	*h = (struct helper){.cpu = cpu, .word = word};
+	r = -pthread_create(&h->thread, NULL, help, h);
+	if (!r)
+		(void)nanosleep(&settle, NULL);
+	return r;
+}
+
+static void helper_stop(struct helper *h)
+{
+	__atomic_store_n(&h->stop, 1, __ATOMIC_RELAXED);
+	(void)pthread_join(h->thread, NULL); /* ours, joined once */
+}
+
+double bench_percpu_counter_shared2_ns(struct bench_run *run)
+{
+	struct helper h;
+	double ns;
+
+	if (run->other_cpu < 0 || helper_start(&h, run->other_cpu, &shared))
+		return BENCH_NOT_HERE;
+	ns = bench_percpu_time(counter_lock_ns_loop);
+	helper_stop(&h);
+	return ns;
+}
+
+static void touch(void *item, int cpu, void *arg)
+{
+	(void)cpu;
+	(void)arg;
+	*(uint64_t *)item += 1;
+}
+
+static int trip_by_gate(int cpu, const cpu_set_t *back)
+{
+	(void)back;
+	return tocsin_do_on_cpu(percpu, cpu, touch, NULL);
+}
+
+static int trip_by_affinity(int cpu, const cpu_set_t *back)
+{
+	int r = pin(cpu);
+
+	return r || !sched_setaffinity(0, sizeof(*back), back) ? r : -errno;
+}
+
+/* The middle one of @nr trips, in us. */
+static double trips(const struct bench_run *run, unsigned nr,
+		    int (*trip)(int cpu, const cpu_set_t *back))
+{
+	double us[TRIPS];
+	struct helper h;
+	cpu_set_t back;
+	int r;
+
+	CPU_ZERO(&back);
+	CPU_SET((size_t)run->cpu, &back);
+	if (run->other_cpu < 0 || helper_start(&h, run->other_cpu, NULL))
+		return BENCH_NOT_HERE;
+	r = trip(run->other_cpu, &back);
+	for (unsigned i = 0; i < nr && !r; i++) {
+		uint64_t start = clock_now_ns();
+
+		r = trip(run->other_cpu, &back);
+		us[i] = (double)(clock_now_ns() - start) / 1000;
+	}
+	helper_stop(&h);
+	if (r)
+		return BENCH_NOT_HERE;
+	bench_sort(us, nr);
+	return bench_median(us, nr);
+}
+
+double bench_percpu_do_on_cpu_us(struct bench_run *run)
+{
+	return trips(run, TRIPS, trip_by_gate);
+}
+
+double bench_percpu_affinity_trip_us(struct bench_run *run)
+{
+	return trips(run, FAR_TRIPS, trip_by_affinity);
+}
+
+/* ---- rounds */
+
+static const struct {
+	enum bench_value value;
+	double (*measure)(struct bench_run *run);
+} measures[] = {
+#define X(value, chart, label) {BENCH_V_##value, bench_percpu_##value},
+#include "bench_percpu.def"
+#undef X
+};
+
+#define MEASURES_NR (sizeof(measures) / sizeof(measures[0]))
+
+/* What is judged as a ratio: this over that, of the same round. */
+static const struct {
+	enum bench_value ratio, of, to;
+} ratios[] = {
+	{BENCH_V_counter_plain_ratio, BENCH_V_counter_rseq_ns, BENCH_V_plain_memory_inc_ns},
+	{BENCH_V_counter_lock_ratio, BENCH_V_counter_rseq_ns, BENCH_V_counter_lock_ns},
+	{BENCH_V_do_on_cpu_ratio, BENCH_V_do_on_cpu_us, BENCH_V_affinity_trip_us},
+};
+
+static void ratios_add(struct bench_run *run, const double *round)
+{
+	for (size_t i = 0; i < sizeof(ratios) / sizeof(ratios[0]); i++) {
+		double of = round[ratios[i].of], to = round[ratios[i].to];
+
+		if (of >= 0 && to > 0)
+			bench_add(run, ratios[i].ratio, of / to);
+	}
+}
+
+static void round_measure(struct bench_run *run)
+{
+	double round[BENCH_VALUES_NR];
+
+	for (int v = 0; v < BENCH_VALUES_NR; v++)
+		round[v] = BENCH_NOT_HERE;
+	for (size_t i = 0; i < MEASURES_NR; i++) {
+		double sample = measures[i].measure(run);
+
+		if (sample < 0)
+			continue;
+		round[measures[i].value] = sample;
+		bench_add(run, measures[i].value, sample);
+	}
+	ratios_add(run, round);
+}
+
+int bench_percpu(struct bench_run *run, struct tocsin_err *err)
+{
+	const char *why;
+	cpu_set_t before;
+	int r;
+
+	if (!tocsin_percpu_usable(&why))
+		bench_note(run, "no restartable sequences: %s; these are the paths without", why);
+	if (run->other_cpu < 0)
+		bench_note(run, "one CPU only: nothing that needs two was measured");
+	if (sched_getaffinity(0, sizeof(before), &before))
+		return tocsin_err_fail(-errno, err, "cannot read which CPUs may be used");
+	r = pin(run->cpu);
+	if (r)
+		return tocsin_err_fail(r, err, "cannot stay on CPU %d", run->cpu);
+	r = tocsin_counter_new(64, &counter);
+	if (!r)
+		r = tocsin_percpu_new(64, 0, &percpu);
+	for (unsigned i = 0; i < run->rounds && !r; i++)
+		round_measure(run);
+	percpu = tocsin_percpu_free(percpu);
+	counter = tocsin_counter_free(counter);
+	(void)sched_setaffinity(0, sizeof(before), &before); /* was so a moment ago */
+	return r;
+}
