@@ -18,7 +18,7 @@ ALLOWED = {
     "ring": ["abi", "percpu"],
     "elf": ["base", "abi"],
     "bpf": ["base", "abi"],
-    "collector": ["base", "abi", "elf", "bpf"],
+    "collector": ["base", "abi", "elf", "bpf", "ctf", "ring/reader.h"],
     "analysis": ["base", "abi", "collector/section.h"],
     "ctf": ["base", "abi", "analysis/model.h", "analysis/causes.def"],
     "report": ["base", "abi", "ctf", "analysis/model.h", "analysis/causes.def"],
