@@ -178,6 +178,8 @@ TOCSIN_API void tocsin_module_register(struct tocsin_module *module);
 }
 #endif
 
-#include "tocsin/event_macros.h"
+#ifndef TOCSIN_LIBRARY /* which has no sites */
+#	include "tocsin/event_macros.h"
+#endif
 
 #endif

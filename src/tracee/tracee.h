@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef TOCSIN_TRACEE_TRACEE_H
+#define TOCSIN_TRACEE_TRACEE_H
+
+/*
+ * libtocsin: what runs inside a traced program. tracee.c has the essay.
+ *
+ * Nothing here waits, starts a thread, opens a socket or handles a signal. What an event may reach
+ * is signal-safe and keeps errno.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "../abi/control.h"
+#include "../ring/ring.h"
+#include "tocsin/event.h"
+
+#define TRACEE_TLS __attribute__((tls_model("initial-exec")))
+
+/* An arena that this process was given, see control.h. */
+struct tracee_arena {
+	struct arena *head; /* NULL: none */
+	int fd;
+	uint64_t inode;
+	uint64_t device;
+};
+
+/* A ring of the ring table, as the process itself knows it; the table may be scribbled over. */
+struct tracee_ring {
+	struct ring_header *ring; /* NULL: the place is free */
+	int fd;                   /* -1: in the arena */
+	uint64_t inode;
+};
+
+/* Zeroed by fork(). */
+struct tracee_wiped {
+	uint32_t holder; /* of the lock: thread id, 0: open */
+};
+
+struct tracee {
+	struct tracee_wiped *wiped;
+	struct control_page *page; /* NULL: this process cannot be traced; else constant */
+	struct ring_writer *rings; /* its `owner` is `tracee` when the page is this process's own */
+	uint32_t pid;              /* whose page it is */
+	int page_fd;               /* -1: the page is in the arena */
+	uint64_t page_offset;      /* in its file */
+	uint64_t page_inode;
+	uint64_t page_device;
+	struct tracee_arena arena;
+	/* Private copies of what the page says, for who writes must not believe the page. */
+	uint32_t class_bytes;
+	uint32_t nr_classes;
+	uint32_t attended;
+	bool is_frozen; /* no system call any more, see tocsin_freeze() */
+	uint32_t class_hash[CONTROL_CLASSES];
+	uint32_t class_at[CONTROL_CLASSES]; /* in page->classes */
+	struct tracee_ring ring[CONTROL_RINGS];
+};
+
+extern struct tracee tracee;
+
+/** tracee_own() - is the page this process's own, and not one that it inherited by fork()? */
+static inline bool tracee_own(void)
+{
+	return tracee.rings &&
+	       __atomic_load_n(&tracee.rings->owner, __ATOMIC_ACQUIRE) == (void *)&tracee;
+}
+
+/**
+ * tracee_begin() - make this process's page if it has none; after this tracee_own() holds.
+ *
+ * Return: 0, -ENODEV this process cannot be traced, -EDEADLK interrupted itself. Signal-safe: yes.
+ */
+int tracee_begin(void);
+
+/**
+ * tracee_lock() - the slow paths' lock: making pages and rings, describing classes.
+ *
+ * Not for fast paths. Threads of one process wait for one another (a few system calls long, by
+ * yielding); a signal handler in the thread that holds it is refused. A child of fork() finds it
+ * open.
+ *
+ * Return: 0, or -EDEADLK. Signal-safe: yes.
+ */
+int tracee_lock(void);
+void tracee_unlock(void);
+
+/** tracee_gettid() - the calling thread, 4 ns. Signal-safe: yes. */
+uint32_t tracee_gettid(void);
+
+/** tracee_count() - add to a loss counter of the page, if there is one. Signal-safe: yes. */
+void tracee_count(enum control_loss loss, uint64_t nr);
+
+/** tracee_wake() - tell a collector that waits. Signal-safe: yes. */
+void tracee_wake(void);
+
+/* ---- page.c ---- */
+
+/** page_make() - a page for this process, at the place of an inherited one. With the lock held. */
+int page_make(void);
+
+/**
+ * page_allocate() - memory for a part of the page, so that touching it is no SIGBUS.
+ *
+ * Where the program has closed the descriptor nothing is done: the first touch allocates then.
+ *
+ * Return: 0, or -ENOSPC and what else fallocate() says. Signal-safe: yes.
+ */
+int page_allocate(uint64_t at, uint64_t bytes);
+
+/** page_fd_is() - is @fd still that file? The program may have closed it and opened another. */
+bool page_fd_is(int fd, uint64_t device, uint64_t inode);
+
+/** page_fd_high() - move a descriptor out of the program's way. Return: the new one, or @fd. */
+int page_fd_high(int fd);
+
+/** page_fd_min() - the lowest descriptor for our files. */
+int page_fd_min(void);
+
+/** arena_find() - the arena that this process was started with, if any. */
+void arena_find(void);
+
+/** arena_claim() - an extent. Return: its offset, or 0: no room, or the descriptor is gone. */
+uint64_t arena_claim(uint64_t bytes);
+
+/* ---- classes.c ---- */
+
+/** classes_apply() - enable bytes of classes from @first on, by the rules of the session. */
+void classes_apply(uint32_t first);
+
+/**
+ * classes_add_site() - describe the class of a site, or find the description that there is, and
+ * show the site its enable byte.
+ *
+ * Return: 0, or -ENOSPC, -EINVAL (both counted), -ENOENT a question about no class that is known.
+ * With the lock held.
+ */
+int classes_add_site(struct tocsin_site *site);
+
+/* ---- rings.c ---- */
+
+extern const struct ring_hooks rings_hooks;
+
+/** rings_attend() - answer a roll call: renew rings that do not fit the session. */
+void rings_attend(void);
+
+/** rings_forget() - in a child of fork(): close what it inherited. With the lock held. */
+void rings_forget(void);
+
+/* ---- context.c ---- */
+
+/**
+ * context_put() - write the contexts of @mask in front of a payload.
+ * @payload: TOCSIN_HEADROOM bytes before it are writable
+ *
+ * Return: how many bytes before @payload they begin, a multiple of 8.
+ */
+size_t context_put(uint32_t mask, unsigned char *payload);
+
+/* A context by itself, for filters. */
+struct context_value {
+	uint64_t number;
+	const char *text; /* NULL: the number */
+};
+void context_get(enum control_context which, struct context_value *ret_value);
+
+/* ---- filter.c ---- */
+
+/**
+ * filter_passes() - does a record pass filter @nr of the page?
+ * @area:    CONTROL_FILTER_BYTES of filters; may be anything at all
+ * @cls:     describes @payload
+ *
+ * A filter that is not there, or is malformed, passes everything: better too much than a silent
+ * loss. Signal-safe: yes.
+ */
+bool filter_passes(const uint8_t *area, unsigned nr, const struct tocsin_class *cls,
+		   const unsigned char *payload, size_t bytes);
+
+#endif
