@@ -14,15 +14,17 @@ from tree import c_code
 ALLOWED = {
     "base": ["abi/hist.h"],
     "abi": [],
-    "percpu": ["abi"],
+    "percpu": ["abi", "base/banned.h", "base/clock.h"],
     "ring": ["abi", "percpu"],
+    "tracee": ["abi", "percpu", "ring"],
     "elf": ["base", "abi"],
     "bpf": ["base", "abi"],
     "collector": ["base", "abi", "elf", "bpf", "ctf", "ring/reader.h"],
     "analysis": ["base", "abi", "collector/section.h"],
     "ctf": ["base", "abi", "analysis/model.h", "analysis/causes.def"],
-    "report": ["base", "abi", "ctf", "analysis/model.h", "analysis/causes.def"],
-    "cli": ["base", "abi", "elf", "bpf", "collector", "analysis", "ctf", "report"],
+    "trace": ["base", "abi", "ctf"],
+    "report": ["base", "abi", "ctf", "trace", "analysis/model.h", "analysis/causes.def"],
+    "cli": ["base", "abi", "percpu", "elf", "bpf", "collector", "analysis", "ctf", "trace", "report"],
 }
 # The kernel half is compiled for another machine: only layouts shared with it, whatever its loader may use.
 ALLOWED_IN_KERNEL = ["abi"]

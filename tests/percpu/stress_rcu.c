@@ -2,7 +2,7 @@
 /*
  * Does a reader ever see what an updater has poisoned right after tocsin_rcu_synchronize()?
  *
- *	stress_rcu SECONDS
+ *	stress_rcu SECONDS [counted]
  *
  * Built several times: as it is, and with one thing broken (STRESS_BREAK), which must be noticed.
  *What makes the broken ones fail (each part was needed): readers that are delayed between reading
@@ -46,7 +46,7 @@ static void gap(void);
 
 #include "stress.h"
 
-enum { READERS = 4, COUNTED_READER = 3, ROAMING_READER = 2, OBJECTS = 64, LINES = 64 };
+enum { READERS = 5, ROAMING_READER = 2, COUNTED_READER = 3, OBJECTS = 64, LINES = 64 };
 
 #define LONG_NS  300000
 #define LONG_GAP UINT32_MAX
@@ -64,8 +64,11 @@ static char lines[LINES][64] __attribute__((aligned(64)));
 static uint64_t nr_bad, nr_reads, nr_periods, nr_errors;
 static int stop;
 static pthread_t readers[READERS];
+static unsigned first_counted = COUNTED_READER; /* from this one on they have no slot */
+static unsigned nr_readers = READERS;
 static __thread uint32_t gap_turns;
-static __thread bool counted_only;
+static __thread bool counted_only, is_sleeper;
+static __thread bool is_ready; /* a handler before counted_only is set would take a slot */
 
 static void gap(void)
 {
@@ -102,7 +105,7 @@ static void look(const struct object *object)
 /* One section; its delays are made of the bits of @x. */
 static void section(uint32_t x)
 {
-	bool is_long = (x >> 7 & 127) == 0;
+	bool is_long = first_counted ? (x >> 7 & 127) == 0 : is_sleeper;
 	uint32_t turns = x >> 16 & 3 ? x >> 20 & 15 : (x >> 9) % 4000, outer_gap = gap_turns;
 	const struct object *object;
 	uint64_t token, inner;
@@ -137,7 +140,9 @@ static void *reader_run(void *arg)
 
 	if (nr != ROAMING_READER)
 		stress_pin(1);
-	counted_only = nr == COUNTED_READER;
+	counted_only = nr >= first_counted;
+	is_sleeper = nr == 0;
+	is_ready = true;
 	while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
 		x = stress_random(x);
 		section(x * 2654435761u ^ x >> 7);
@@ -150,16 +155,18 @@ static void *reader_run(void *arg)
 static void handler(int nr)
 {
 	(void)nr;
-	section(0x05100005u);
+	if (is_ready)
+		section(0x05100005u);
 }
 
 /* Disturbs: signals to the readers, and one of them from CPU to CPU. */
 static void *disturb_run(void *arg)
 {
 	for (unsigned n = 0; !__atomic_load_n(&stop, __ATOMIC_RELAXED); n++) {
-		for (unsigned i = 0; i < READERS; i++)
+		for (unsigned i = 0; i < nr_readers; i++)
 			(void)pthread_kill(readers[i], SIGUSR1); /* they live until stop */
-		stress_pin_thread(readers[ROAMING_READER], n & 1);
+		if (nr_readers > ROAMING_READER)
+			stress_pin_thread(readers[ROAMING_READER], n & 1);
 		stress_sleep_ns(1500000);
 	}
 	return arg;
@@ -218,10 +225,14 @@ int main(int argc, char **argv)
 	rcu_init();
 	if (!rcu_arena)
 		return stress_skip("no membarrier(2) here: every section is counted");
+	if (argc == 3 && strcmp(argv[2], "counted") == 0) {
+		first_counted = 0;
+		nr_readers = 2;
+	}
 	stress_handle(SIGUSR1, handler);
 	for (unsigned i = 0; i < OBJECTS; i++)
 		objects[i].value = ALIVE;
-	for (uintptr_t i = 0; i < READERS; i++)
+	for (uintptr_t i = 0; i < nr_readers; i++)
 		stress_start(&readers[i], reader_run, (void *)i);
 	stress_start(&disturber, disturb_run, NULL);
 	stress_start(&churner, churn_run, NULL);
@@ -233,7 +244,7 @@ int main(int argc, char **argv)
 	(void)pthread_join(updater, NULL);
 	(void)pthread_join(disturber, NULL);
 	(void)pthread_join(churner, NULL);
-	for (unsigned i = 0; i < READERS; i++)
+	for (unsigned i = 0; i < nr_readers; i++)
 		(void)pthread_join(readers[i], NULL);
 	(void)printf("# %" PRIu64 " sections, %" PRIu64 " grace periods, %" PRIu64 " bad reads\n",
 		     nr_reads, nr_periods, nr_bad);
