@@ -6,6 +6,7 @@
 #include <linux/types.h>
 
 #include "hist.h"
+#include "section.h"
 #include "watch.h"
 
 #define SIZE(type, bytes) _Static_assert(sizeof(struct type) == (bytes), #type " changed size")
@@ -40,6 +41,12 @@ SIZE(watch_event_spell, 400);
 AT(watch_event_spell, spell, 32);
 SIZE(watch_event_process, 48);
 SIZE(watch_stats, 19016);
+SIZE(section_open, 24);
+SIZE(section_late, 32);
+SIZE(section_slot, 704);
+AT(section_slot, min_budget_ns, 32);
+AT(section_slot, open, 64);
+AT(section_slot, late, 448);
 
 _Static_assert(TOCSIN_HIST_BUCKETS == 2368, "the histogram changed size");
 _Static_assert(WATCH_SPELLS % WATCH_CHUNK == 0, "chunks hold whole spells");
