@@ -10,24 +10,20 @@
 unsigned tocsin_cpu_slow_(void)
 {
 	unsigned cpu = 0, nr = rseq_nr_indexes();
-	int saved = errno;
 
 	(void)rseq_thread_register(); /* for the next time; where it is possible */
 	if (getcpu(&cpu, NULL))
 		cpu = 0; /* no such call: any CPU is a right answer to a question that is old by now
 			  */
-	errno = saved;
 	return nr && cpu >= nr ? cpu % nr : cpu;
 }
 
 unsigned tocsin_node_slow_(void)
 {
 	unsigned node = 0;
-	int saved = errno;
 
 	if (getcpu(NULL, &node))
 		node = 0;
-	errno = saved;
 	return node;
 }
 

@@ -114,7 +114,8 @@ static void *const *op_table(struct tocsin_percpu *p)
 
 	for (unsigned i = 0; i < p->nr && i < 256; i++) {
 		open_table[i] = p->items + i * p->stride_bytes;
-		while (!__atomic_load_n(&p->gates->table[i], __ATOMIC_ACQUIRE))
+		while (!__atomic_load_n(&p->gates->table[i], __ATOMIC_ACQUIRE) &&
+		       p->gates->alive == PERCPU_ALIVE)
 			TOCSIN_CPU_RELAX();
 	}
 	return open_table;

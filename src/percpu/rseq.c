@@ -343,8 +343,14 @@ enum rseq_reason rseq_init(void)
 	return __atomic_load_n(&reason, __ATOMIC_ACQUIRE);
 }
 
-/* Before the constructors of programs and of most libraries. */
+/* Before the constructors of programs and of most libraries. Who was even earlier (an IFUNC
+ * resolver that makes a counter) found neither the environment nor, maybe, libc's variables filled
+ * in: look again. */
 __attribute__((constructor(101), used)) static void rseq_constructor(void)
 {
+	enum rseq_reason early = __atomic_load_n(&reason, __ATOMIC_ACQUIRE);
+
 	(void)rseq_init(); /* the reason is kept */
+	if (early != RSEQ_EARLY)
+		init();
 }

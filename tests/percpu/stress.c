@@ -28,10 +28,10 @@
 #include "percpu/rseq.h"
 #include "tocsin/percpu.h"
 
-#define WORKERS 5 /* the last one without rseq */
-#define OUTSIDE 2
-#define NODES   512
-#define TEXT    40
+#define WORKERS_MAX 256
+#define OUTSIDE     2
+#define NODES       512
+#define TEXT        40
 
 struct item {
 	uint64_t word; /* sum; or a stamp */
@@ -53,6 +53,8 @@ static struct {
 	uint64_t wrong; /* seen by those behind the gate, or by owners of a node */
 	uint64_t handled;
 	int stop;
+	unsigned workers; /* the last one without rseq */
+	unsigned children;
 	struct node node[NODES];
 } t;
 
@@ -288,6 +290,27 @@ static void nap(long us)
 	(void)nanosleep(&ts, NULL); /* shorter is fine */
 }
 
+/* A child of a process whose threads are anywhere: everything must work in it, and soon. */
+static void child_work(void)
+{
+	int status;
+	pid_t child = fork();
+
+	if (!child) {
+		(void)alarm(10); /* a gate that nobody opens ends it */
+		for (unsigned i = 0; i < 100; i++)
+			t.work();
+		for (unsigned cpu = 0; cpu < tocsin_nr_cpus(); cpu++)
+			t.from_outside((int)cpu);
+		_exit(0);
+	}
+	must(child, "fork");
+	must(waitpid(child, &status, 0), "waitpid");
+	if (status)
+		wrong_seen();
+	t.children++;
+}
+
 /* Moves the workers about, all to one CPU now and then, and sends them signals. */
 static void disturb(pthread_t *thread, unsigned nr, uint64_t ms)
 {
@@ -312,6 +335,8 @@ static void disturb(pthread_t *thread, unsigned nr, uint64_t ms)
 			(void)pthread_setaffinity_np(thread[i], sizeof(set), &set);
 			(void)pthread_kill(thread[i], SIGUSR1);
 		}
+		if (turn % 64 == 63)
+			child_work();
 		nap(400);
 	}
 }
@@ -343,7 +368,8 @@ static const struct stress_case *case_find(const char *name)
 static bool run(const struct stress_case *c, uint64_t ms)
 {
 	struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
-	pthread_t thread[WORKERS + OUTSIDE];
+	pthread_t thread[WORKERS_MAX + OUTSIDE];
+	unsigned nr = t.workers + OUTSIDE;
 	uint64_t sum;
 
 	must(tocsin_percpu_new(sizeof(struct item), c->flags, &t.p), "percpu");
@@ -353,31 +379,34 @@ static bool run(const struct stress_case *c, uint64_t ms)
 	if (c->fill)
 		c->fill();
 	must(sigaction(SIGUSR1, &action, NULL) ? -errno : 0, "sigaction");
-	for (uintptr_t i = 0; i < WORKERS; i++)
-		must(-pthread_create(&thread[i], NULL, worker, (void *)(i / (WORKERS - 1))),
+	for (uintptr_t i = 0; i < t.workers; i++)
+		must(-pthread_create(&thread[i], NULL, worker, i + 1 == t.workers ? &t : NULL),
 		     "thread");
-	for (unsigned i = WORKERS; i < WORKERS + OUTSIDE; i++)
+	for (unsigned i = t.workers; i < nr; i++)
 		must(-pthread_create(&thread[i], NULL, outside, NULL), "thread");
-	disturb(thread, WORKERS + (c->fill ? 0 : 1), ms);
+	disturb(thread, c->fill ? t.workers : nr, ms);
 	__atomic_store_n(&t.stop, 1, __ATOMIC_RELAXED);
-	for (unsigned i = 0; i < WORKERS + OUTSIDE; i++)
+	for (unsigned i = 0; i < nr; i++)
 		must(-pthread_join(thread[i], NULL), "join");
 	sum = c->sum();
-	printf("%s: expected %llu got %llu wrong %llu handlers %llu\n", c->name,
+	printf("%s: expected %llu got %llu wrong %llu handlers %llu children %u\n", c->name,
 	       (unsigned long long)t.done, (unsigned long long)sum, (unsigned long long)t.wrong,
-	       (unsigned long long)t.handled);
+	       (unsigned long long)t.handled, t.children);
 	return sum == t.done && !t.wrong;
 }
 
 int main(int argc, char **argv)
 {
-	const struct stress_case *c = argc == 4 ? case_find(argv[1]) : NULL;
-	uint64_t ms, delay;
+	const struct stress_case *c = argc >= 4 && argc <= 5 ? case_find(argv[1]) : NULL;
+	uint64_t ms, delay, workers = 5;
 
-	if (!c || tocsin_parse_u64(argv[2], &ms) || tocsin_parse_u64(argv[3], &delay)) {
-		fprintf(stderr, "usage: stress CASE MILLISECONDS DELAY\n");
+	if (!c || tocsin_parse_u64(argv[2], &ms) || tocsin_parse_u64(argv[3], &delay) ||
+	    (argc == 5 && tocsin_parse_u64(argv[4], &workers)) || !workers ||
+	    workers > WORKERS_MAX) {
+		fprintf(stderr, "usage: stress CASE MILLISECONDS DELAY [WORKERS]\n");
 		return 2;
 	}
+	t.workers = (unsigned)workers;
 	for (unsigned i = 0; i < TOCSIN_RSEQ_POINTS; i++)
 		tocsin_rseq_delay[i] = (int32_t)delay;
 	return run(c, ms) ? 0 : 1;

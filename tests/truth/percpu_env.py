@@ -1,0 +1,136 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""The per-CPU toolkit where sections are not to be had, or never get done: the results are the same everywhere."""
+
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+
+from tocsin import Failed, Skip, Suite, check, check_equal
+
+suite = Suite(needs=())
+
+PROGRAMS = pathlib.Path(os.environ["TOCSIN_PERCPU"])
+HERE = pathlib.Path(__file__).resolve().parent.parent / "percpu"
+STRESS = ("add", "add-cid", "list", "copy", "counter")
+WORKS = "restartable sequences work"
+
+
+def sh(*args, env=None, timeout_s=120, status=0):
+    """Runs a program of this test; returns all that it printed."""
+    for word in args:
+        if isinstance(word, pathlib.Path) and not word.exists():
+            raise Skip("no restartable sequences on this architecture: the programs were not built")
+    try:
+        done = subprocess.run(args, capture_output=True, text=True, timeout=timeout_s, env={**os.environ, **(env or {})})
+    except subprocess.TimeoutExpired:
+        raise Failed(f"{args[0]}: no end") from None
+    text = done.stdout + done.stderr
+    if status is not None:
+        check_equal(done.returncode, status, f"exit status of {' '.join(map(str, args))}: {text}")
+    return text
+
+
+def everything(run, before=(), env=None, why=WORKS, stressed=True):
+    """The whole life of a process and each strain, in some environment; the process must say why it is as it is."""
+    text = sh(*before, PROGRAMS / "life", env=env)
+    run.note(text.splitlines()[-1])
+    check(why in text, f"'{why}' is not what it says: {text}")
+    for case in STRESS if stressed else ():
+        sh(*before, PROGRAMS / "stress_right", case, "100", "30", env=env)
+
+
+@suite.test("constructors, IFUNC resolvers, handlers on other stacks, key destructors, pthread_exit, atexit, fork")
+def life(run):
+    everything(run, stressed=False)
+
+
+@suite.test("the same in a static program")
+def life_static(run):
+    text = sh(PROGRAMS / "life_static")
+    check(WORKS in text, text)
+
+
+@suite.test("a preloaded library: its IFUNC resolver and constructor")
+def preloaded(run):
+    text = sh(PROGRAMS / "life", env={"LD_PRELOAD": str(PROGRAMS / "liblife_lib.so")})
+    check("library: " in text and text.count(WORKS) == 3, text)
+
+
+@suite.test("an auditing library: from the linker's first call on")
+def auditing(run):
+    text = sh(PROGRAMS / "life", env={"LD_AUDIT": str(PROGRAMS / "liblife_lib.so")})
+    check("library: " in text and text.count(WORKS) == 3, text)
+
+
+@suite.test("libc does not register: Tocsin does, thread by thread")
+def own_registration(run):
+    everything(run, env={"GLIBC_TUNABLES": "glibc.pthread.rseq=0"})
+
+
+@suite.test("rseq switched off by TOCSIN_RSEQ=0")
+def switched_off(run):
+    everything(run, env={"TOCSIN_RSEQ": "0"}, why="switched off")
+
+
+@suite.test("no rseq system call (ENOSYS), as in recorders and old kernels")
+def no_rseq(run):
+    everything(run, before=(PROGRAMS / "deny", "rseq", "ENOSYS"), why="has no rseq system call")
+
+
+@suite.test("rseq forbidden (EPERM), as in sandboxes")
+def forbidden(run):
+    everything(run, before=(PROGRAMS / "deny", "rseq", "EPERM"), why="not permitted")
+
+
+@suite.test("no membarrier: the gate is a lock")
+def no_membarrier(run):
+    everything(run, before=(PROGRAMS / "deny", "membarrier", "ENOSYS"))
+
+
+@suite.test("neither rseq nor membarrier")
+def neither(run):
+    everything(run, before=(PROGRAMS / "deny", "both", "EPERM"), why="not permitted")
+
+
+@suite.test("under valgrind")
+def valgrind(run):
+    if not shutil.which("valgrind"):
+        raise Skip("valgrind is not installed")
+    text = sh("valgrind", "--error-exitcode=9", PROGRAMS / "life")
+    check("ERROR SUMMARY: 0 errors" in text and "has no rseq system call" in text, text)
+    sh("valgrind", "-q", "--error-exitcode=9", PROGRAMS / "step")
+
+
+def gdb(run, *commands, status=0):
+    if not shutil.which("gdb"):
+        raise Skip("gdb is not installed")
+    return sh("gdb", "-q", "-batch", "-nx", *commands, "--args", PROGRAMS / "step", status=status)
+
+
+@suite.test("gdb steps through every primitive by instruction, and each comes to its end")
+def stepped(run):
+    text = gdb(run, "-x", str(HERE / "step.py"))
+    found = re.findall(r"^STEPPED (\w+) (\d+) (\w+)$", text, re.M)
+    run.note(", ".join(f"{name} {steps}" for name, steps, _ in found))
+    check_equal([name for name, _, _ in found],
+                ["counter", "store", "add", "load", "cmpstore", "push", "pop", "copy", "do_on_cpu"], "stepped")
+    check_equal({how for _, _, how in found}, {"done"}, "how they ended")
+    check("count 1" in text and "exited normally" in text, text[-500:])
+    # A section cannot get done in steps: whoever takes few of them did not abort, so this test would test nothing.
+    check(all(int(steps) > 400 for name, steps, _ in found if name != "do_on_cpu"), f"too few steps: {found}")
+
+
+@suite.test("a software watchpoint, which steps through everything")
+def watched(run):
+    text = gdb(run, "-ex", "set can-use-hw-watchpoints 0", "-ex", "break step_counter", "-ex", "run", "-ex", "watch result",
+               "-ex", "delete 1", *["-ex", "continue"] * 12, status=None) # continues more often than there are stops
+    check("count 1" in text and "exited normally" in text, text[-800:])
+
+
+suite.main()
