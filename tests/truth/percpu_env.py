@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 
@@ -131,6 +132,31 @@ def watched(run):
     text = gdb(run, "-ex", "set can-use-hw-watchpoints 0", "-ex", "break step_counter", "-ex", "run", "-ex", "watch result",
                "-ex", "delete 1", *["-ex", "continue"] * 12, status=None) # continues more often than there are stops
     check("count 1" in text and "exited normally" in text, text[-800:])
+
+
+@suite.test("every section computes what it should, without a kernel's help")
+def sections(run):
+    sh(PROGRAMS / "sections")
+
+
+@suite.test("aarch64: compiled, and run by qemu-user")
+def aarch64(run):
+    compiler, emulator = shutil.which("aarch64-linux-gnu-gcc"), shutil.which("qemu-aarch64")
+    if not compiler or not emulator:
+        raise Skip("aarch64-linux-gnu-gcc or qemu-aarch64 is not installed")
+    root = HERE.parent.parent
+    flags = ("-std=gnu17", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Werror", "-Wno-missing-field-initializers",
+             "-static", "-pthread", f"-I{root}/include", f"-I{root}/src")
+    toolkit = [str(path) for path in sorted((root / "src" / "percpu").glob("*.c"))]
+    with tempfile.TemporaryDirectory(prefix="tocsin-aarch64-") as made:
+        for name in ("sections", "life"):
+            sh(compiler, *flags, "-DLIFE_STATIC", str(HERE / f"{name}.c"), *toolkit, "-o", f"{made}/{name}")
+            text = sh(emulator, f"{made}/{name}")
+        run.note(text.splitlines()[-1])
+        sh(compiler, *flags, "-DTOCSIN_RSEQ_WITH_INJECT", str(HERE / "stress.c"), *toolkit,
+           *(f"{root}/src/base/{name}.c" for name in ("err", "parse", "text")), "-o", f"{made}/stress")
+        for case in ("add", "list"):
+            sh(emulator, f"{made}/stress", case, "100", "0")
 
 
 suite.main()
