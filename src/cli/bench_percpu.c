@@ -217,13 +217,14 @@ static const struct {
 
 #define MEASURES_NR (sizeof(measures) / sizeof(measures[0]))
 
-/* What is judged as a ratio: this over that, of the same round. */
+/* What is judged as a ratio: this over that, of the same round, times a scale. */
 static const struct {
 	enum bench_value ratio, of, to;
+	double scale;
 } ratios[] = {
-	{BENCH_V_counter_plain_ratio, BENCH_V_counter_rseq_ns, BENCH_V_plain_memory_inc_ns},
-	{BENCH_V_counter_lock_ratio, BENCH_V_counter_rseq_ns, BENCH_V_counter_lock_ns},
-	{BENCH_V_do_on_cpu_ratio, BENCH_V_do_on_cpu_us, BENCH_V_affinity_trip_us},
+	{BENCH_V_counter_plain_ratio, BENCH_V_counter_rseq_ns, BENCH_V_plain_memory_inc_ns, 1},
+	{BENCH_V_counter_lock_ratio, BENCH_V_counter_rseq_ns, BENCH_V_counter_lock_ns, 1},
+	{BENCH_V_do_on_cpu_percent, BENCH_V_do_on_cpu_us, BENCH_V_affinity_trip_us, 100},
 };
 
 static void ratios_add(struct bench_run *run, const double *round)
@@ -232,7 +233,7 @@ static void ratios_add(struct bench_run *run, const double *round)
 		double of = round[ratios[i].of], to = round[ratios[i].to];
 
 		if (of >= 0 && to > 0)
-			bench_add(run, ratios[i].ratio, of / to);
+			bench_add(run, ratios[i].ratio, ratios[i].scale * of / to);
 	}
 }
 
