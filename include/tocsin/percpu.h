@@ -6,15 +6,17 @@
  * Per-CPU data without locks, on restartable sequences (rseq, Linux >= 4.18).
  *
  * Usable without the tracer. Every function here works everywhere: where the kernel has no rseq,
- *where it is hidden (valgrind, rr, seccomp, gVisor), in early constructors, and under a debugger
- *that steps through the code, it takes a slower way with the same result.
+ * where it is hidden (valgrind, rr, seccomp, gVisor), in early constructors, and under a debugger
+ * that steps through the code, it takes a slower way with the same result.
  *
  * What to use for what:
  *
  *	tocsin_cpu(), tocsin_node(), tocsin_cid()   where am I? no system call
- *	struct tocsin_counter                       statistics: adds never wait, sums are exact
- *	struct tocsin_percpu                        a struct for each CPU, changed by one of a set
- *of operations (tocsin_percpu_op), or by any function on any CPU's copy (tocsin_do_on_cpu)
+ *	struct tocsin_counter     statistics: adds never wait, sums are exact
+ *	struct tocsin_percpu      a struct for each CPU, changed by one of a set of operations
+ *	                          (tocsin_percpu_op), or by any function on any CPU's copy
+ *	                          (tocsin_do_on_cpu)
+ *	<tocsin/pool.h>           memory, <tocsin/rcu.h> read-copy-update
  *
  * What may run beside what, on one object:
  *
@@ -25,12 +27,12 @@
  *	do_on_cpu, do_on_each yes      yes        yes     yes         no
  *
  * Not in a vfork() child, nor in a thread made by a raw clone(CLONE_VM): they share the parent's
- *rseq area without being registered, which nothing cheap can tell. fork(), _Fork() and clone()
- *without CLONE_VM are covered.
+ * rseq area without being registered, which nothing cheap can tell. fork(), _Fork() and clone()
+ * without CLONE_VM are covered.
  *
- * Inline functions put sections into your code. A shared object with sections must not be unloaded
- * while threads run that used them: link it with -z nodelete, or define TOCSIN_PERCPU_OUTLINE
- *before this header, so that all of them are in libtocsin.
+ * Inline functions put sections into your code. A shared object with sections must not be
+ * unloaded while threads run that used them: link it with -z nodelete, or define
+ * TOCSIN_PERCPU_OUTLINE before this header, so that all of them are in libtocsin.
  */
 
 #include "tocsin/rseq.h"
@@ -349,7 +351,8 @@ struct tocsin_percpu_op {
  * On the item of the CPU that it runs on this is a section: no lock, no atomic operation. Else, and
  * where a section does not get through (TOCSIN_RSEQ_ABORT_LIMIT), it is done behind the gate
  * as tocsin_do_on_cpu() does, and waits where another holds the gate. An operation is done once and
- * wholly, or not at all. Nodes must stay memory while anybody may pop.
+ * wholly, or not at all; but the bytes of a COPY that was not done may be there, which is why its
+ * word is stored last. Nodes must stay memory while anybody may pop.
  *
  * Return: the index that it was done on, or -EINVAL, -ECANCELED not equal (CMPSTORE), -EDEADLK from
  * within tocsin_do_on_cpu() of the same item, -EOPNOTSUPP as there. Thread-safe: yes. Signal-safe:

@@ -5,10 +5,10 @@
 /*
  * Restartable sequences: what the inline fast paths of Tocsin are made of.
  *
- * A restartable sequence ("section" in this file) is a run of instructions that the kernel aborts,
- * by jumping to its abort label, when the thread is preempted, migrated or gets a signal inside it.
- *So it may read and write data of the current CPU with plain instructions, if everything before its
- *last store (the commit) can be thrown away.
+ * A restartable sequence ("section" in this file) is a run of instructions that the kernel
+ * aborts, by jumping to its abort label, when the thread is preempted, migrated or gets a signal
+ * inside it. So it may read and write data of the current CPU with plain instructions, if
+ * everything before its last store (the commit) can be thrown away.
  *
  * This header is for Tocsin's own headers and for those who write sections of their own; programs
  * use <tocsin/percpu.h>.
@@ -31,23 +31,26 @@
  *		return TOCSIN_RSEQ_ABORTED;
  *	...
  *
- *	TOCSIN_RSEQ_BEGIN       arms the section. Needs the operand [area] =
- *TOCSIN_RSEQ_AREA(offset) and uses %rax (x16) as scratch. TOCSIN_RSEQ_END         after the commit;
- *goes to the label `aborted` when the kernel says so. TOCSIN_RSEQ_CPU         loads the CPU number,
- *into %eax (w16). As a signed number it is negative where the thread is not registered. Compare it
- *with the table's size. TOCSIN_RSEQ_INDEX       loads the process's index (mm_cid or cpu_id), into
- *%eax (w16); goes to the label `none` where the thread is not registered. Needs [area] and [index]
- *= TOCSIN_RSEQ_AREA(tocsin_rseq.area) + tocsin_rseq.index_offset. TOCSIN_RSEQ_INJECT(n)   nothing;
- *in test builds (TOCSIN_RSEQ_WITH_INJECT) a delay of tocsin_rseq_delay[n] turns, n <
- *TOCSIN_RSEQ_POINTS. Uses %rcx (x17). TOCSIN_RSEQ_CLOBBERS    the scratch registers, "cc" and
- *"memory". Numeric labels 70 to 76 are taken.
+ *	TOCSIN_RSEQ_BEGIN     arms the section. Needs the operand [area] =
+ *	                      TOCSIN_RSEQ_AREA(offset); uses %rax (x16) as scratch.
+ *	TOCSIN_RSEQ_END       after the commit; goes to the label `aborted` when the kernel says so.
+ *	TOCSIN_RSEQ_CPU       loads the CPU number into %eax (w16). As a signed number it is
+ *	                      negative where the thread is not registered. Compare it, unsigned,
+ *	                      with the table's size.
+ *	TOCSIN_RSEQ_INDEX     loads the process's index (mm_cid or cpu_id) into %eax (w16); goes
+ *	                      to the label `none` where the thread is not registered. Needs [area]
+ *	                      and [index] = [area] + tocsin_rseq.index_offset.
+ *	TOCSIN_RSEQ_INJECT(n) nothing; in test builds (TOCSIN_RSEQ_WITH_INJECT) a delay of
+ *	                      tocsin_rseq_delay[n] turns, n < TOCSIN_RSEQ_POINTS. Uses %rcx (x17).
+ *	TOCSIN_RSEQ_CLOBBERS  the scratch registers, "cc" and "memory".
+ *	Numeric labels 70 to 76 are taken.
  *
  * Rules: no system call and no call inside; the index, then the gate (a pointer that is NULL when
  * closed), are loaded inside the section; nothing armed while tocsin_rseq.area is 0; after
  * TOCSIN_RSEQ_ABORT_LIMIT aborts of one operation give up and take the path with atomics, which
- *must use other words: a debugger that steps through the code would never get out of the section
- *else. Code with sections must not be unloaded while a thread may have armed one: link with -z
- *nodelete.
+ * must use other words: a debugger that steps through the code would never get out of the section
+ * else. Code with sections must not be unloaded while a thread may have armed one: link with -z
+ * nodelete.
  */
 
 #include <stddef.h>

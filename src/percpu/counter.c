@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: MIT
 /*
  * Counters: a word for each CPU, changed by sections on that CPU only, and a few words changed by
- *atomics only.
+ * atomics only.
  *
  * Every add is in exactly one of these words, and none is ever written by anybody else: no reset,
- *no gate, no fence. So the sum is exact whatever happens to a thread in between. The two kinds of
- *words are kept apart because an atomic add on one CPU does not exclude a section on another: they
- *would overwrite each other.
+ * no gate, no fence. So the sum is exact whatever happens to a thread in between. The two kinds
+ * of words are kept apart because an atomic add on one CPU does not exclude a section on another:
+ * they would overwrite each other.
  *
  * A reset moves the base that sums are counted from. Two resets at once: each compares the base
- *with the one that it read before the words, so each add falls into one result.
+ * with the one that it read before the words, so each add falls into one result.
  *
  * One mapping, touched as it is used:
  *
- *	head | table: a pointer for each CPU | bases: nr words | sides: SIDES x nr words | CPU 0: nr
- *words | CPU 1 ...
+ *	head | table: a pointer for each CPU | bases: nr words | sides: SIDES x nr words |
+ *	CPU 0: nr words | CPU 1: nr words | ...
  *
  * After fork() parent and child each go on with their copy.
  */

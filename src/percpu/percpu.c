@@ -3,18 +3,24 @@
  * The gate: how one thread works on another CPU's item.
  *
  * Invariants
- *   I1  table[i] is either the address of item i, or NULL. NULL: closed.
- *   I2  A section loads table[i] itself, after it was armed, and touches the item only through that
- *       pointer. So a section that begins after the gate was closed never touches the item.
- *   I3  Who takes the pointer out (exchange with NULL, got non-NULL) is the holder: the exchange is
- *the lock. It puts the same pointer back (store, release). I4  After the exchange, the fence
- *(MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ) aborts a section that had loaded the pointer before. The
- *holder touches the item only after the fence. I5  Items indexed by CPU: such a section can only be
- *on that CPU, one fence of it is enough; if the thread was preempted or moved, its section was
- *aborted by that. Indexed by concurrency id, it may be on any CPU: all are fenced.
  *
- * From I2 and I4 on the holder is alone with the item. Linearisation: an operation in a section at
- *its committing store; one behind the gate anywhere between close and open.
+ *   I1  table[i] is either the address of item i, or NULL. NULL: closed.
+ *
+ *   I2  A section loads table[i] itself, after it was armed, and touches the item only through that
+ *       pointer. So one that begins after the gate was closed never touches the item.
+ *
+ *   I3  Who takes the pointer out (exchange with NULL, got non-NULL) is the holder: the exchange is
+ *       the lock. It puts the same pointer back (store, release).
+ *
+ *   I4  After the exchange, the fence (MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ) aborts a section that
+ *       had loaded the pointer before. The holder touches the item only after the fence.
+ *
+ *   I5  Items indexed by CPU: such a section can only be on that CPU, one fence of it is enough; if
+ *       the thread was preempted or moved, its section was aborted by that. Indexed by concurrency
+ *       id, it may be on any CPU: all are fenced.
+ *
+ * From I2 and I4 on the holder is alone with the item. Linearisation: an operation in a section
+ * at its committing store; one behind the gate anywhere between close and open.
  *
  *	section on CPU c                 holder
  *	  arm                              p = exchange(table[c], NULL)   [A]
@@ -23,22 +29,22 @@
  *	  commit                           store-release(table[c], p)     [D]
  *
  *   [A] before [B]: the section sees NULL and leaves. [B] before [A]: [C] finds it armed and aborts
- *it, or it had committed, and [C] makes that visible. [D] pairs with [B]: the section's work
- *depends on the address that it loaded, which orders it on every architecture that we run on.
+ * it, or it had committed, and [C] makes that visible. [D] pairs with [B]: the section's work
+ * depends on the address that it loaded, which orders it on every architecture that we run on.
  *
  * The fence must come after the closing, abort (a plain barrier is not enough), and the pointer
- *must be loaded inside the section: each of these turned round loses updates in the stress test
- *within a second.
+ * must be loaded inside the section: each of these turned round loses updates in the stress test
+ * within a second.
  *
  * Waiting: who finds the gate closed from outside spins, yields, then sleeps 50 us at a time.
- *Signals are blocked while a thread is behind a gate, so no handler can wait for its own thread,
- *and no asynchronous cancellation can leave a gate closed. That a thread asks again for what it has
- *is found by its thread pointer: -EDEADLK.
+ * Signals are blocked while a thread is behind a gate, so no handler can wait for its own thread,
+ * and no asynchronous cancellation can leave a gate closed. That a thread asks again for what it
+ * has is found by its thread pointer: -EDEADLK.
  *
  * fork() copies a thread's half of the work if another thread is behind a gate. The gates lie in
  * memory that the kernel zeroes in the child (MADV_WIPEONFORK): all closed. The first who meets
- *that opens them again, and zeroes the items that have a holder, since it does not exist in the
- *child.
+ * that opens them again, and zeroes the items that have a holder, since it does not exist in the
+ * child.
  *
  * Where there is no fence the object is "locked" from its making: no section ever works on it, and
  * operations take the gate as well.

@@ -4,7 +4,7 @@
 
 /*
  * The ground under percpu/, ring/ and tracee/: is rseq there, which index does this process use,
- *and the fence that aborts sections of other threads.
+ * and the fence that aborts sections of other threads.
  *
  * The macros for sections are in tocsin/rseq.h. A fast path looks like this:
  *
@@ -22,10 +22,10 @@
  *	if (r != TOCSIN_RSEQ_DONE)
  *		return slow();                          atomics, in words of their own
  *
- * One scheme holds for the life of the process: index = mm_cid where kernel and libc give it, else
- * cpu_id. Data that other CPUs must often reach (counters, do_on_cpu) may use cpu_id all the same:
- *then a fence of one CPU is enough. With mm_cid the number says nothing of the CPU, so every CPU is
- *fenced.
+ * One scheme holds for the life of the process: index = mm_cid where kernel and libc give it,
+ * else cpu_id. Data that other CPUs must often reach (counters, do_on_cpu) may use cpu_id all the
+ * same: then a fence of one CPU is enough. With mm_cid the number says nothing of the CPU, so
+ * every CPU is fenced.
  *
  * Not covered: a vfork() child and a raw clone(CLONE_VM) share the parent's area without being
  * registered; there is no cheap test for it. Do nothing per-CPU in them.

@@ -5,11 +5,12 @@
  *	stress CASE MILLISECONDS DELAY
  *
  * Four threads work, are moved between CPUs and get signals, whose handlers work too; two more
- *threads work from outside; one has no rseq. DELAY is the number of turns at every injection point.
- *Prints one line; exit status 0: the invariant holds, 1: it was broken, 2: the test could not run.
+ * threads work from outside; one has no rseq. DELAY is the number of turns at every injection
+ * point. Prints one line; exit status 0: the invariant holds, 1: it was broken, 2: the test could
+ * not run.
  *
- * Built once as it is, and once for each deliberately broken variant of src/percpu/broken.h, which
- *this must catch.
+ * Built once as it is, and once for each deliberately broken variant of src/percpu/broken.h,
+ * which this must catch.
  */
 #include <errno.h>
 #include <pthread.h>
