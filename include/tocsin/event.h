@@ -96,6 +96,13 @@ struct tocsin_label {
 
 #define TOCSIN_SITE_ABI 1
 
+/* Called through the GOT at once, a jump less. clang does not know it. */
+#if defined(__GNUC__) && !defined(__clang__)
+#	define TOCSIN_NOPLT_ __attribute__((noplt))
+#else
+#	define TOCSIN_NOPLT_
+#endif
+
 /* Most bytes of all fields of an event together. */
 #define TOCSIN_PAYLOAD_MAX 65000
 /* Bytes in front of the payload that the library fills with contexts. */
@@ -161,10 +168,22 @@ extern "C" {
  * @payload: the fields as they are to be in the record; aligned to 8, zeros up to a multiple of 8.
  *           TOCSIN_HEADROOM bytes before it are the library's to write to
  * @bytes:   of the fields, at most TOCSIN_PAYLOAD_MAX
+ * @on:      *site->on, as the site has just seen it
  *
  * What cannot be written is counted. errno is kept. Thread-safe: yes. Signal-safe: yes.
  */
-TOCSIN_API void tocsin_site_emit(const struct tocsin_site *site, void *payload, size_t bytes);
+TOCSIN_API TOCSIN_NOPLT_ void tocsin_site_emit(const struct tocsin_site *site, void *payload,
+						   size_t bytes, unsigned on);
+
+/* The same for payloads of so many bytes, which the compiler knows. */
+TOCSIN_API TOCSIN_NOPLT_ void tocsin_site_emit8(const struct tocsin_site *site, void *payload,
+						     unsigned on);
+TOCSIN_API TOCSIN_NOPLT_ void tocsin_site_emit16(const struct tocsin_site *site, void *payload,
+						     unsigned on);
+TOCSIN_API TOCSIN_NOPLT_ void tocsin_site_emit24(const struct tocsin_site *site, void *payload,
+						     unsigned on);
+TOCSIN_API TOCSIN_NOPLT_ void tocsin_site_emit32(const struct tocsin_site *site, void *payload,
+						     unsigned on);
 
 /**
  * tocsin_module_register() - make the sites of a program or library known; its constructor does.

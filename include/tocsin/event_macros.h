@@ -63,8 +63,13 @@ TOCSIN_INLINE_ size_t tocsin_put_(unsigned char *b, size_t o, const void *value,
 TOCSIN_INLINE_ size_t tocsin_put_text_(unsigned char *b, size_t o, const char *text, size_t max)
 {
 	const char *from = text ? text : "(null)";
-	const char *nul = (const char *)__builtin_memchr(from, 0, max - 1);
-	size_t bytes = nul ? (size_t)(nul - from) : max - 1;
+	const char *nul;
+	size_t bytes;
+
+	/* memchr() stops at the zero byte, but the compiler, if it knew the array, would warn of `max`. */
+	__asm__("" : "+r"(from));
+	nul = (const char *)__builtin_memchr(from, 0, max - 1);
+	bytes = nul ? (size_t)(nul - from) : max - 1;
 
 	__builtin_memcpy(b + o, from, bytes);
 	b[o + bytes] = 0;
@@ -87,6 +92,23 @@ TOCSIN_INLINE_ size_t tocsin_put_seq_(unsigned char *b, size_t o, const void *fr
 
 	o = tocsin_put_(b, o, &count, sizeof(count));
 	return tocsin_put_elems_(b, o, from, count, elem_bytes);
+}
+
+TOCSIN_INLINE_ void tocsin_emit_(const struct tocsin_site *site, unsigned char *b, size_t o,
+				 unsigned on)
+{
+	if (__builtin_constant_p(o) && o > 0 && o <= 32) {
+		if (o <= 8)
+			tocsin_site_emit8(site, b, on);
+		else if (o <= 16)
+			tocsin_site_emit16(site, b, on);
+		else if (o <= 24)
+			tocsin_site_emit24(site, b, on);
+		else
+			tocsin_site_emit32(site, b, on);
+		return;
+	}
+	tocsin_site_emit(site, b, o, on);
 }
 
 /* Only for the compiler's opinion: texts, and elements of the type that was said. */
@@ -424,7 +446,8 @@ tocsin_site site_<T>::site = {&tocsin_off_, &site_<T>::cls, 0, 0xffff, TOCSIN_SI
 	do {                                                                                       \
 		TOCSIN_SITE_(level, 0, "" TOCSIN_PROVIDER_(__VA_ARGS__) "",                        \
 			     "" TOCSIN_NAME_(__VA_ARGS__) "", __VA_ARGS__)                         \
-		if (__builtin_expect(*tocsin_s_.on | tocsin_s_.usdt, 0)) {                         \
+		const unsigned tocsin_on_ = *tocsin_s_.on;                                         \
+		if (__builtin_expect(tocsin_on_ | tocsin_s_.usdt, 0)) {                            \
 			TOCSIN_MAP_(TOCSIN_V_, __VA_ARGS__)                                        \
 			TOCSIN_ALIGNAS_(8)                                                         \
 			unsigned char tocsin_h_[TOCSIN_HEADROOM + 8 TOCSIN_MAP_(TOCSIN_S_, __VA_ARGS__)]; \
@@ -443,7 +466,7 @@ tocsin_site site_<T>::site = {&tocsin_off_, &site_<T>::cls, 0, 0xffff, TOCSIN_SI
 				: "memory");                                                       \
 			TOCSIN_MAP_(TOCSIN_P_, __VA_ARGS__)                                        \
 			(void)tocsin_align_(tocsin_b_, tocsin_o_, 8);                              \
-			tocsin_site_emit(&tocsin_s_, tocsin_b_, tocsin_o_);                        \
+			tocsin_emit_(&tocsin_s_, tocsin_b_, tocsin_o_, tocsin_on_);                \
 		}                                                                                  \
 	} while (0)
 

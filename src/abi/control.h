@@ -152,8 +152,9 @@ struct control_session {
 	__u32 is_waiting; /* the collector sleeps on control_tracee.wake */
 	__u32 reserved0;
 	__u32 nr_layouts;
-	/* Bit n: the n-th row of context.def. A layout never changes once a process may have used
-	 * it: records carry its number in their id. */
+	/* Bit n: the n-th row of context.def. Layout 0 is the empty one, always: who records
+	 * without contexts pays for none. The others never change once a process may have used
+	 * them, as records carry their number in their id. */
 	__u32 layout[16];
 	/* CONTROL_SESSION_AUTO: rules for classes that come later, tried in order, the last match
 	 * wins: what dlopen() brings, and processes started under an arena. */

@@ -15,17 +15,6 @@
 
 #include "tracee.h"
 
-static inline __attribute__((always_inline)) int write_record(uint32_t id, const void *payload,
-							      size_t bytes)
-{
-	/* Sizes that the ring copies without a loop. */
-	switch (bytes) {
-	case 8: return ring_write(tracee.rings, id, payload, 8);
-	case 16: return ring_write(tracee.rings, id, payload, 16);
-	default: return ring_write(tracee.rings, id, payload, bytes);
-	}
-}
-
 /* Make the page if this process has none, answer a roll call, ask the filter, add contexts. */
 static __attribute__((noinline, cold)) void emit_slow(const struct tocsin_site *site,
 						      unsigned char *payload, size_t bytes)
@@ -37,6 +26,11 @@ static __attribute__((noinline, cold)) void emit_slow(const struct tocsin_site *
 
 	if (!on)
 		return; /* only the USDT probe is */
+	if (__atomic_load_n(&tracee.is_stopped, __ATOMIC_RELAXED)) {
+		if (on & CONTROL_ON_LAYOUT)
+			tracee_count(TRACEE_LOSS_STOPPED, 1);
+		return;
+	}
 	if (tracee_begin() < 0) {
 		tracee_count(TRACEE_LOSS_NESTED, 1);
 		return;
@@ -51,7 +45,7 @@ static __attribute__((noinline, cold)) void emit_slow(const struct tocsin_site *
 	    !filter_passes(page->filters, page->filter_of[site->id], site->cls, payload, bytes))
 		return;
 	layout = (on & CONTROL_ON_LAYOUT) - 1u;
-	mask = page->session.layout[layout];
+	mask = layout ? page->session.layout[layout] : 0;
 	if (mask >> CONTEXT_NR) {
 		tracee_count(TRACEE_LOSS_BAD_LAYOUT, 1);
 		return;
@@ -62,16 +56,76 @@ static __attribute__((noinline, cold)) void emit_slow(const struct tocsin_site *
 			 bytes + before); /* a loss is counted there */
 }
 
-void tocsin_site_emit(const struct tocsin_site *site, void *payload, size_t bytes)
+/* Records that the fast path could not take: first ones, full rings, threads without rseq. */
+static __attribute__((noinline, cold)) void write_slow(uint32_t id, const void *payload,
+						       size_t bytes)
 {
-	uint32_t layout = *site->on - 1u;
-
-	/* With a filter or a roll call the byte is larger than any layout, and off it is 0 - 1. */
-	if (__builtin_expect(layout < CONTROL_LAYOUTS && tracee_own() &&
-				     !tracee.page->session.layout[layout],
-			     1))
-		(void)write_record(control_record_id(layout, site->id), payload,
-				   (bytes + 7) & ~(size_t)7); /* a loss is counted there */
+	if (__atomic_load_n(&tracee.is_stopped, __ATOMIC_RELAXED))
+		tracee_count(TRACEE_LOSS_STOPPED, 1);
 	else
+		(void)ring_write_slow(tracee_rings, id, payload,
+				      bytes); /* a loss is counted there */
+}
+
+static inline __attribute__((always_inline)) bool write_fast(uint32_t id, const void *payload,
+							     size_t bytes)
+{
+#if TOCSIN_RSEQ_ARCH
+	intptr_t fast = ring_process.fast;
+
+	return __builtin_expect(fast != 0, 1) &&
+	       __builtin_expect(ring_write_fast(fast, tracee_rings, id, payload, bytes), 1);
+#else
+	(void)id;
+	(void)payload;
+	(void)bytes;
+	return false;
+#endif
+}
+
+/*
+ * The plain case is layout 0, no filter, no roll call: one value of the byte. Whether the page is
+ * this process's own need not be asked here: in a child of fork() there are no rings, and making
+ * one asks.
+ *
+ * One function a size, and what is called seldom apart, so that none saves registers for another.
+ */
+static inline __attribute__((always_inline)) void emit(const struct tocsin_site *site,
+						       void *payload, size_t bytes, unsigned on)
+{
+	uint32_t id = site->id; /* of layout 0 */
+
+	if (__builtin_expect(on != 1, 0))
 		emit_slow(site, payload, bytes);
+	else if (__builtin_expect(!write_fast(id, payload, (bytes + 7) & ~(size_t)7), 0))
+		write_slow(id, payload, (bytes + 7) & ~(size_t)7);
+}
+
+void tocsin_site_emit8(const struct tocsin_site *site, void *payload, unsigned on)
+{
+	emit(site, payload, 8, on);
+}
+
+void tocsin_site_emit16(const struct tocsin_site *site, void *payload, unsigned on)
+{
+	emit(site, payload, 16, on);
+}
+
+void tocsin_site_emit24(const struct tocsin_site *site, void *payload, unsigned on)
+{
+	emit(site, payload, 24, on);
+}
+
+void tocsin_site_emit32(const struct tocsin_site *site, void *payload, unsigned on)
+{
+	emit(site, payload, 32, on);
+}
+
+void tocsin_site_emit(const struct tocsin_site *site, void *payload, size_t bytes, unsigned on)
+{
+	if (__builtin_expect(bytes > RING_PAYLOAD_MAX, 0)) {
+		emit_slow(site, payload, bytes);
+		return;
+	}
+	emit(site, payload, bytes, on);
 }

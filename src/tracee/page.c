@@ -362,6 +362,7 @@ int page_make(void)
 		r = take_over(n.page, old, &n);
 	}
 	if (!r) {
+		n.page->session.nr_layouts = 1; /* the empty one */
 		inherit_session(n.page, old);
 		fill_in(n.page);
 		if (old)

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../percpu/rseq.h"
 #include "tracee.h"
 
 #define RING_BYTES_DEFAULT (1u << 20)
@@ -113,9 +114,9 @@ static int missing(struct ring_writer *w, int index)
 {
 	int r;
 
-	/* Without a session there is nobody to read it; an event that gets here saw its byte just
-	 * before the session ended. */
-	if (!tracee_own() || tracee.is_frozen || !tracee.page->session.session_id)
+	/* In a child of fork() this is the first event; it may not be its session. Without a
+	 * session there is nobody to read: the event saw its byte just before the session ended. */
+	if (tracee_begin() || tracee.is_frozen || !tracee.page->session.session_id)
 		return -ENODEV;
 	r = tracee_lock();
 	if (r) {
@@ -139,7 +140,8 @@ static void wake(struct ring_writer *w)
 static void lost(struct ring_writer *w)
 {
 	(void)w; /* the process's only one */
-	tracee_count(TRACEE_LOSS_NO_RING, 1);
+	if (tracee.page && tracee.page->session.session_id)
+		tracee_count(TRACEE_LOSS_NO_RING, 1);
 }
 
 const struct ring_hooks rings_hooks = {.missing = missing, .wake = wake, .lost = lost};
@@ -194,6 +196,23 @@ void rings_attend(void)
 	tracee_unlock();
 	__atomic_store_n(&tracee.page->tracee.attended, generation, __ATOMIC_RELEASE);
 	tracee_wake();
+}
+
+int rings_make_all(void)
+{
+	int nr = (int)rseq_nr_indexes();
+	int r = tracee_lock();
+
+	if (r)
+		return r;
+	if (nr > RING_INDEXES || !ring_process.fast)
+		nr = ring_process.fast ? RING_INDEXES : 0;
+	for (int i = RING_INDEX_SIDE; i < nr && !r; i++) {
+		if (!has_ring(tracee.rings, i))
+			r = make(tracee.rings, i);
+	}
+	tracee_unlock();
+	return r;
 }
 
 void rings_forget(void)

@@ -41,7 +41,9 @@
 #endif
 
 #include "../percpu/rseq.h"
+#include "tocsin/tocsin.h"
 
+struct ring_writer *tracee_rings;
 struct tracee tracee = {.page_fd = -1, .arena = {.fd = -1}};
 
 uint32_t tracee_gettid(void)
@@ -154,6 +156,7 @@ static void tracee_init(void)
 	(void)rseq_init(); /* where it cannot be used everything goes to the side ring */
 	ring_init(choose_clock(), &rings_hooks);
 	if (wiped_new() == 0 && ring_writer_new(&tracee.rings) == 0) {
+		tracee_rings = tracee.rings;
 		arena_find();
 		if (tracee_lock() == 0) {
 			(void)page_make(); /* without it nothing here can be traced, and nothing is
@@ -200,4 +203,22 @@ void tocsin_module_register(struct tocsin_module *module)
 	tracee_unlock();
 	if (tracee.nr_classes > first)
 		tracee_wake();
+}
+
+int tocsin_freeze(void)
+{
+	int r = tracee_begin();
+
+	if (!r && tracee.page->session.session_id)
+		r = rings_make_all();
+	tracee.is_frozen = true;
+	return r;
+}
+
+void tocsin_stop(void)
+{
+	tracee.is_frozen = true;
+	__atomic_store_n(&tracee.is_stopped, true, __ATOMIC_RELEASE);
+	/* Who is in a section now is done with the clock when the caller is past this. */
+	__atomic_store_n(&ring_process.fast, 0, __ATOMIC_RELEASE);
 }
