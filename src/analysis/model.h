@@ -89,13 +89,15 @@ struct section_summary {
 	const char *name; /* lent */
 	const char *text; /* the section as written, lent */
 	uint64_t budget_ns;
-	uint64_t closed;               /* sections that ended, within or over budget */
-	uint64_t over;                 /* of these, over */
-	uint64_t fired;                /* deadlines that passed while open */
-	uint64_t abandoned;            /* ended by exit, exec, or a frame that went away */
-	uint64_t still_open;           /* over budget, and not ended when the watch did */
-	uint64_t mean_ns;              /* of all closed */
-	uint64_t over_split_ns[TS_NR]; /* of those over budget */
+	uint64_t closed;       /* sections that ended, within or over budget */
+	uint64_t over;         /* of these, over */
+	uint64_t fired;        /* deadlines that passed while open */
+	uint64_t abandoned;    /* ended by exit, exec, or a frame that went away */
+	uint64_t still_open;   /* over budget, and not ended when the watch did */
+	uint64_t removed_open; /* given up: open when the section was removed */
+	uint64_t unreported;   /* of those over: ended after the last that --count let through */
+	uint64_t mean_ns;      /* of all closed */
+	uint64_t over_split_ns[TS_NR];                    /* of those over budget */
 	uint64_t p50_ns, p90_ns, p99_ns, p999_ns, max_ns; /* from the histogram: error <= 0.8 % */
 	struct cause *cause; /* causes of all its violations, summed by kind, subject and peer,
 				largest first */

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <malloc.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 #include <bpf/libbpf.h>
 
 #include "../base/cleanup.h"
+#include "taken.h"
 /* bpftool's generated code is not ours to mend */
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wsign-conversion"
@@ -320,10 +322,28 @@ int watch_kernel_set_probe(struct watch_kernel *k, uint32_t cookie, const struct
 		       : 0;
 }
 
-void watch_kernel_drop_section(struct watch_kernel *k, uint32_t section)
+/* Counted before they are dropped: a slot of a dropped section is taken by the next start. */
+int watch_kernel_drop_section(struct watch_kernel *k, uint32_t section, uint64_t *ret_open,
+			      struct tocsin_err *err)
 {
+	int r = watch_taken_count(bpf_map__fd(k->skel->maps.threads), section, ret_open, err);
+
 	if (section < WATCH_SECTIONS_MAX)
 		__atomic_store_n(&k->skel->bss->dropped[section], 1, __ATOMIC_RELEASE);
+	return r;
+}
+
+int watch_kernel_reset_section(struct watch_kernel *k, uint32_t section, struct tocsin_err *err)
+{
+	uint64_t nr_open;
+	int r = watch_taken_count(bpf_map__fd(k->skel->maps.threads), section, &nr_open, err);
+
+	memset(k->per_cpu, 0, (size_t)k->nr_cpus * sizeof(*k->per_cpu));
+	if (!r &&
+	    bpf_map_update_elem(bpf_map__fd(k->skel->maps.stats), &section, k->per_cpu, BPF_ANY))
+		r = tocsin_err_fail(-errno, err, "cannot clear the counters of a section: %s",
+				    strerror(errno));
+	return r;
 }
 
 int watch_kernel_add_process(struct watch_kernel *k, uint32_t tgid)
@@ -455,4 +475,75 @@ void watch_kernel_facts(struct watch_kernel *k, struct watch_kernel_facts *ret)
 		.nr_kicks = k->skel->bss->nr_kicks,
 		.nr_timer_runs = k->skel->bss->nr_timer_runs,
 	};
+}
+
+/* --- linked programs
+ * ----------------------------------------------------------------------------------------------
+ */
+
+int watch_kernel_link_process(struct watch_kernel *k, uint32_t tgid, int64_t tp_offset,
+			      uint64_t min_budget_ns)
+{
+	/* as struct linked_process in watch_state.h */
+	struct {
+		int64_t tp_offset;
+		uint64_t min_budget_ns;
+	} p = {tp_offset, min_budget_ns};
+
+	return bpf_map_update_elem(bpf_map__fd(k->skel->maps.linked), &tgid, &p, BPF_ANY) ? -errno
+											    : 0;
+}
+
+int watch_kernel_link_name(struct watch_kernel *k, uint32_t tgid, uint32_t id, uint32_t section)
+{
+	uint32_t key[2] = {tgid, id};
+
+	return bpf_map_update_elem(bpf_map__fd(k->skel->maps.linked_ids), key, &section, BPF_ANY)
+		       ? -errno
+		       : 0;
+}
+
+/* A thread that never leaves its CPU is not polled until its CPU's timer is armed, by a switch. */
+static int visit_cpus(void)
+{
+	cpu_set_t before, one;
+	int r = 0;
+
+	if (sched_getaffinity(0, sizeof(before), &before))
+		return -errno;
+	for (int cpu = 0; cpu < CPU_SETSIZE && !r; cpu++) {
+		if (!CPU_ISSET(cpu, &before))
+			continue;
+		CPU_ZERO(&one);
+		CPU_SET(cpu, &one);
+		r = sched_setaffinity(0, sizeof(one), &one) && errno != EINVAL ? -errno : 0;
+	}
+	if (sched_setaffinity(0, sizeof(before), &before) && !r)
+		r = -errno;
+	return r;
+}
+
+int watch_kernel_link_threads(struct watch_kernel *k, struct tocsin_err *err)
+{
+	struct bpf_link *link = bpf_program__attach_iter(k->skel->progs.linked_threads, NULL);
+	char none[64];
+	int fd = -1, r = link ? 0 : -errno;
+	ssize_t n = 0;
+
+	if (!r) {
+		fd = bpf_iter_create(bpf_link__fd(link));
+		r = fd < 0 ? -errno : 0;
+	}
+	do
+		n = r ? 0 : read(fd, none, sizeof(none));
+	while (n > 0 || (n < 0 && (errno == EINTR || errno == EAGAIN)));
+	if (n < 0)
+		r = -errno;
+	if (fd >= 0)
+		(void)close(fd);
+	(void)bpf_link__destroy(link);
+	r = r ?: visit_cpus();
+	return r ? tocsin_err_fail(r, err, "cannot find the threads of linked programs: %s",
+				   strerror(-r))
+		 : 0;
 }

@@ -78,8 +78,25 @@ struct watch_kernel *watch_kernel_close(struct watch_kernel *k);
 int watch_kernel_set_probe(struct watch_kernel *k, uint32_t cookie,
 			   const struct watch_probe *probe);
 
-/** watch_kernel_drop_section() - open sections of this index are given up, and never fire. */
-void watch_kernel_drop_section(struct watch_kernel *k, uint32_t section);
+/**
+ * watch_kernel_drop_section() - open sections of this index are given up, and never fire.
+ * @ret_open: how many there were; not those that pair by key, which are counted as abandoned.
+ * Written on success only
+ *
+ * Their probes must have been told to do nothing before.
+ *
+ * Return: 0, or -errno they could not be counted, but are given up.
+ */
+int watch_kernel_drop_section(struct watch_kernel *k, uint32_t section, uint64_t *ret_open,
+			      struct tocsin_err *err);
+
+/**
+ * watch_kernel_reset_section() - an index that was never said to be in use is as new: nothing of it
+ * is open and its counters are zero. Its probes must have been told to do nothing before.
+ *
+ * Return: 0, or -errno.
+ */
+int watch_kernel_reset_section(struct watch_kernel *k, uint32_t section, struct tocsin_err *err);
 
 /** watch_kernel_add_process() - watch this thread group. Return: 0, -E2BIG there are max_processes
  * already, or -errno. */
@@ -87,6 +104,23 @@ int watch_kernel_add_process(struct watch_kernel *k, uint32_t tgid);
 
 /** watch_kernel_has_processes() - is any thread group watched? */
 bool watch_kernel_has_processes(struct watch_kernel *k);
+
+/**
+ * watch_kernel_link_process() - threads of this process have section slots (abi/section.h).
+ * @tp_offset: of the slot, from the thread pointer
+ *
+ * New threads are watched from their start; those that are there, after watch_kernel_link_threads().
+ *
+ * Return: 0, -E2BIG the table is full, -errno.
+ */
+int watch_kernel_link_process(struct watch_kernel *k, uint32_t tgid, int64_t tp_offset,
+			      uint64_t min_budget_ns);
+
+/** watch_kernel_link_name() - what the id of a section means in this process. Return: 0, -E2BIG, -errno. */
+int watch_kernel_link_name(struct watch_kernel *k, uint32_t tgid, uint32_t id, uint32_t section);
+
+/** watch_kernel_link_threads() - the threads that linked processes have by now are watched. Return: 0, -errno. */
+int watch_kernel_link_threads(struct watch_kernel *k, struct tocsin_err *err);
 
 struct watch_uprobe {
 	enum watch_program program;

@@ -16,6 +16,7 @@
 #include "../collector/doctor.h"
 #include "cli.h"
 #include "watch_child.h"
+#include "watch_ctl.h"
 #include "watch_output.h"
 
 #define TICK_NS 250000000ull
@@ -123,9 +124,10 @@ struct run {
 	bool has_child;
 	struct ctl_server *ctl;
 	int signal_fd;
-	uint64_t end_ns; /* CLOCK_MONOTONIC, 0: none */
-	int stopping;    /* not 0: the loop ends */
-	int signal;      /* that ended it, 0: none */
+	uint64_t end_ns;  /* CLOCK_MONOTONIC, 0: none */
+	int stopping;     /* not 0: the loop ends */
+	int signal;       /* that ended it, 0: none */
+	bool ended_child; /* the command's status is our doing, not its own */
 };
 
 /* --- what the command line asks for
@@ -227,70 +229,6 @@ static struct watch_options options_make(const struct pid_set *pids,
  * ------------------------------------------------------------------------------------------------
  */
 
-static void say_bound(const struct watch *w, unsigned i)
-{
-	const struct attachment *a = watch_attachment(w, i);
-
-	for (size_t n = 0; n < a->nr_notes; n++)
-		(void)fprintf(stderr, "%s: %s\n", watch_section(w, i, NULL)->name, a->note[n].text);
-}
-
-static bool ctl_list(struct watch *w, char *answer, size_t len)
-{
-	char line[SECTION_TEXT_MAX];
-	size_t used = 0;
-
-	for (unsigned i = 0; i < watch_nr_sections(w) && used < len - 1; i++) {
-		bool active;
-		const struct section *s = watch_section(w, i, &active);
-
-		if (active)
-			used += (size_t)snprintf(answer + used, len - used, "%s\n",
-						 section_normal(s, line, sizeof(line)));
-	}
-	return true;
-}
-
-static bool ctl_answer(void *arg, const char *request, char *answer, size_t len)
-{
-	struct run *run = arg;
-	struct tocsin_err err = {0};
-	struct tocsin_diag diag;
-	enum section_line kind;
-	struct section s = {0};
-	int r;
-
-	if (!strcmp(request, "list"))
-		return ctl_list(run->watch, answer, len);
-	if (!strncmp(request, "remove ", 7)) {
-		if (!watch_remove_name(run->watch, request + 7))
-			return true;
-		(void)snprintf(answer, len, "no section '%s'\n", request + 7);
-		return false;
-	}
-	if (strncmp(request, "add ", 4)) {
-		(void)snprintf(answer, len, "unknown request '%.40s'\n", request);
-		return false;
-	}
-	r = section_parse(request + 4, "request", 0, &kind, &s, &diag);
-	if (r) {
-		(void)tocsin_diag_text(&diag, answer, len);
-		return false;
-	}
-	if (kind == SECTION_LINE_ADD)
-		r = watch_add(run->watch, &s, &err);
-	else if (kind == SECTION_LINE_REMOVE)
-		r = watch_remove_at(run->watch, s.start.path, s.start.offset);
-	if (r == -ENOENT && kind == SECTION_LINE_REMOVE)
-		(void)snprintf(answer, len, "no section at '%s'\n", request + 4);
-	else if (r)
-		(void)tocsin_err_text(&err, answer, len);
-	else if (kind == SECTION_LINE_ADD)
-		say_bound(run->watch, watch_nr_sections(run->watch) - 1);
-	section_done(&s);
-	return r == 0;
-}
-
 static void reread(struct run *run)
 {
 	struct section_list list TOCSIN_CLEANUP(section_list_done) = {0};
@@ -310,8 +248,9 @@ static void reread(struct run *run)
 	if (watch_reread(run->watch, &list, &err))
 		(void)cli_fail(CLI_FAILED, &err); /* said; the watch goes on */
 	for (unsigned i = before; i < watch_nr_sections(run->watch); i++)
-		say_bound(run->watch, i);
-	(void)fprintf(stderr, "reread: %u probes\n", watch_nr_probes(run->watch));
+		watch_say_bound(run->watch, i);
+	(void)fprintf(stderr, "reread: %u probe%s\n", watch_nr_probes(run->watch),
+		      watch_nr_probes(run->watch) == 1 ? "" : "s");
 }
 
 static void signals_take(struct run *run)
@@ -326,25 +265,48 @@ static void signals_take(struct run *run)
 	}
 }
 
-/* Whoever ends the watch ends the command as well: a terminal has told it already, others have not.
- * It gets the time that it takes, unless we are asked once more. */
-static void child_end(struct run *run, int signal)
+/* Wait until the command has ended: it gets the time that it takes, unless we are asked once more.
+ */
+static void child_await(struct run *run, bool is_watched)
 {
 	struct pollfd p[] = {{.fd = run->child.pid_fd, .events = POLLIN},
 			     {.fd = run->signal_fd, .events = POLLIN}};
 
-	if (!run->has_child || child_reap(&run->child))
-		return;
-	if (poll(p, 1, 200) == 0)
-		(void)kill(run->child.pid, signal); /* gone meanwhile: as good */
 	while (!child_reap(&run->child)) {
 		if (poll(p, 2, -1) < 0 && errno != EINTR)
 			return;
 		if (p[1].revents)
 			return;
-		(void)watch_poll(
-			run->watch); /* its last sections; a sink's trouble shows at the end */
+		if (is_watched) /* its last sections; a sink's trouble shows at the end */
+			(void)watch_poll(run->watch);
 	}
+}
+
+/* Whoever ends the watch ends the command as well: a terminal has told it already, others have not.
+ */
+static void child_interrupt(struct run *run)
+{
+	struct pollfd p = {.fd = run->child.pid_fd, .events = POLLIN};
+
+	if (!run->has_child || child_reap(&run->child))
+		return;
+	if (poll(&p, 1, 200) == 0)
+		(void)kill(run->child.pid, run->signal); /* gone meanwhile: as good */
+	child_await(run, true);
+}
+
+/* The watch is over (-d, --count, nobody reads it any more) and the command is not: it was started
+ * for the watch, so it ends with it, as under `perf stat --timeout`. What it does meanwhile is not
+ * watched. */
+static void child_terminate(struct run *run)
+{
+	if (!run->has_child || run->signal || child_reap(&run->child))
+		return;
+	run->ended_child = true;
+	(void)kill(run->child.pid, SIGTERM);
+	(void)kill(run->child.pid,
+		   SIGCONT); /* one that is stopped would not see it; gone meanwhile: as good */
+	child_await(run, false);
 }
 
 static int timeout_ms(const struct run *run)
@@ -387,8 +349,8 @@ static int loop(struct run *run)
 		r = watch_poll(run->watch);
 		signals_take(run);
 		if (p[2].revents)
-			(void)ctl_server_serve(run->ctl, ctl_answer,
-					       run); /* a peer's trouble is the peer's */
+			(void)ctl_server_serve(run->ctl, watch_ctl_answer,
+					       run->watch); /* a peer's trouble is the peer's */
 		r = r ?: output_tick(run->output, run->watch);
 		if (is_over(run))
 			run->stopping = 1;
@@ -419,7 +381,7 @@ static int status_of(const struct run *run, int r)
 	if (wanted.fail_on_violation &&
 	    (output_nr_violations(run->output) || output_nr_fired(run->output)))
 		return CLI_NO;
-	if (run->has_child && run->child.ended)
+	if (run->has_child && run->child.ended && !run->ended_child)
 		return child_status(&run->child);
 	return CLI_OK;
 }
@@ -481,7 +443,7 @@ static int arm(struct run *run, const struct watch_options *opts,
 			memmove(&list->item[0], &list->item[1],
 				(list->nr - 1) * sizeof(list->item[0]));
 			list->nr--;
-			say_bound(run->watch, watch_nr_sections(run->watch) - 1);
+			watch_say_bound(run->watch, watch_nr_sections(run->watch) - 1);
 		}
 	}
 	if (r) {
@@ -512,6 +474,14 @@ static void say_names(const struct watch_options *opts)
 	}
 }
 
+static void say_armed(const struct watch *w)
+{
+	unsigned sections = watch_nr_sections(w), probes = watch_nr_probes(w);
+
+	(void)fprintf(stderr, "armed: %u section%s, %u probe%s\n", sections,
+		      sections == 1 ? "" : "s", probes, probes == 1 ? "" : "s");
+}
+
 /* Return: the exit status. */
 static int watch_run(struct run *run, const struct watch_options *opts, struct section_list *list)
 {
@@ -535,8 +505,7 @@ static int watch_run(struct run *run, const struct watch_options *opts, struct s
 	}
 	say_names(opts);
 	r = output_armed(run->output, run->watch);
-	(void)fprintf(stderr, "armed: %u sections, %u probes\n", watch_nr_sections(run->watch),
-		      watch_nr_probes(run->watch));
+	say_armed(run->watch);
 	run->end_ns = wanted.duration_ns ? clock_now_ns() + wanted.duration_ns : 0;
 	if (!r && run->has_child) {
 		r = child_go(&run->child, &err);
@@ -545,8 +514,9 @@ static int watch_run(struct run *run, const struct watch_options *opts, struct s
 	}
 	r = r ?: loop(run);
 	if (run->signal)
-		child_end(run, run->signal);
+		child_interrupt(run);
 	r = finish(run, r);
+	child_terminate(run);
 	return status_of(run, r);
 }
 

@@ -35,7 +35,8 @@ struct output {
 	struct trace_sink *trace;
 	struct exec_sink *exec;
 	struct cause_table *causes[WATCH_SECTIONS_MAX];
-	uint64_t nr_open[WATCH_SECTIONS_MAX]; /* fired and not ended */
+	uint64_t nr_open[WATCH_SECTIONS_MAX];       /* fired and not ended */
+	uint64_t nr_unreported[WATCH_SECTIONS_MAX]; /* behind the limit */
 	struct {
 		uint64_t id;
 		char path[256];
@@ -230,12 +231,15 @@ int output_section(void *arg, const struct watch_record *record)
 	bool is_open;
 	int r;
 
-	if (o->limit && o->nr_violations >= o->limit)
-		return 0;
 	if (record->event->head.type == EV_FIRED)
 		o->nr_open[record->event->section]++;
 	else if ((record->event->flags & SECTION_FIRED) && o->nr_open[record->event->section])
 		o->nr_open[record->event->section]--;
+	if (o->limit && o->nr_violations >= o->limit) {
+		if (record->event->head.type != EV_FIRED)
+			o->nr_unreported[record->event->section]++;
+		return 0;
+	}
 	v = violation_from(o, record);
 	if (!v)
 		return -ENOMEM;
@@ -291,7 +295,8 @@ static void summary_done(struct watch_summary *s)
 
 static int section_sum(struct output *o, struct watch *w, unsigned i, struct section_summary *s)
 {
-	const struct section *section = watch_section(w, i, NULL);
+	bool is_active;
+	const struct section *section = watch_section(w, i, &is_active);
 	struct watch_stats *st TOCSIN_CLEANUP(tocsin_free_voidp) = malloc(sizeof(*st));
 	uint64_t *bucket TOCSIN_CLEANUP(tocsin_free_voidp) = malloc(sizeof(st->bucket));
 	int r;
@@ -308,7 +313,9 @@ static int section_sum(struct output *o, struct watch *w, unsigned i, struct sec
 	s->over = st->over;
 	s->fired = st->fired;
 	s->abandoned = st->abandoned;
-	s->still_open = o->nr_open[i];
+	s->still_open = is_active ? o->nr_open[i] : 0;
+	s->removed_open = watch_open_at_removal(w, i);
+	s->unreported = o->nr_unreported[i];
 	memcpy(s->over_split_ns, st->over_split_ns, sizeof(s->over_split_ns));
 	s->closed = hist_count(bucket);
 	s->mean_ns = hist_mean(bucket);

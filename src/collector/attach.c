@@ -530,6 +530,7 @@ int attach_section(struct watch_kernel *k, const struct section *section, uint32
 	j.probe = probe_for(section, index, ACT_START);
 	r = r ?: attach_place(&j, section, &section->start);
 	if (r) {
+		attachment_silence(k, &a);
 		attachment_done(&a);
 		return r;
 	}
@@ -645,6 +646,17 @@ int attach_notes(struct watch_kernel *k, const struct attach_targets *targets,
 	}
 	*ret = a;
 	return 0;
+}
+
+/* The kernel takes probes away some time after their links are closed, and not in our order: a
+ * start that still fires would open what no stop closes. */
+void attachment_silence(struct watch_kernel *k, const struct attachment *a)
+{
+	static const struct watch_probe nothing; /* ACT_NONE */
+
+	for (size_t i = 0; i < a->nr; i++)
+		(void)watch_kernel_set_probe(k, a->cookie[i],
+					     &nothing); /* the place exists: cannot fail */
 }
 
 void attachment_done(struct attachment *a)

@@ -65,6 +65,9 @@ int attach_section(struct watch_kernel *k, const struct section *section, uint32
 int attach_notes(struct watch_kernel *k, const struct attach_targets *targets,
 		 uint32_t *next_cookie, struct attachment *ret, struct tocsin_err *err);
 
+/** attachment_silence() - its probes do nothing from here on; before attachment_done(). */
+void attachment_silence(struct watch_kernel *k, const struct attachment *a);
+
 /** attachment_done() - detach; accepts a zeroed one. */
 void attachment_done(struct attachment *a);
 

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "../base/cleanup.h"
+#include "../base/clock.h"
 
 #define PENDING_MAX \
 	256 /* threads that may be sending the spells of a late section at the same time */
@@ -30,6 +31,10 @@ struct entry {
 	struct section section;
 	struct attachment attachment;
 	bool active;
+	uint64_t since_ns;   /* before its first probe: what is older is not of it but of a section
+				that could not be attached */
+	uint64_t removed_ns; /* when its probes were told to do nothing, 0: not removed */
+	uint64_t nr_open_at_removal;
 };
 
 struct watch {
@@ -164,9 +169,20 @@ static bool same_start(const struct section *a, const struct section *b)
 	       !strcmp(a->start.path, b->start.path);
 }
 
+/* Some probes of a section that could not be attached may have stood for a moment, and its index is
+ * the next section's. */
+static void index_clear(struct watch *w, uint32_t first_cookie, struct tocsin_err *err)
+{
+	if (first_cookie == w->next_cookie)
+		return;
+	if (watch_kernel_reset_section(w->kernel, w->nr_entries, err))
+		w->max_entries = w->nr_entries; /* better no more sections than wrong ones */
+}
+
 int watch_add(struct watch *w, struct section *s, struct tocsin_err *err)
 {
 	struct entry *e = &w->entry[w->nr_entries];
+	uint32_t first_cookie = w->next_cookie;
 	int r;
 
 	for (unsigned i = 0; i < w->nr_entries; i++) {
@@ -181,16 +197,19 @@ int watch_add(struct watch *w, struct section *s, struct tocsin_err *err)
 			-ENOSPC, err,
 			"no room for another section: %u have been defined (--max-sections)",
 			w->max_entries);
+	e->since_ns = clock_now_ns();
 	r = attach_section(w->kernel, s, w->nr_entries, &w->targets, &w->next_cookie,
 			   &e->attachment, err);
-	if (r)
-		return r;
-	if (w->wants_notes && !w->nr_entries) {
+	if (!r && w->wants_notes && !w->nr_entries) {
 		r = attach_notes(w->kernel, &w->targets, &w->next_cookie, &w->notes, err);
 		if (r) {
+			attachment_silence(w->kernel, &e->attachment);
 			attachment_done(&e->attachment);
-			return r;
 		}
+	}
+	if (r) {
+		index_clear(w, first_cookie, err);
+		return r;
 	}
 	e->section = *s;
 	*s = (struct section){0};
@@ -199,54 +218,52 @@ int watch_add(struct watch *w, struct section *s, struct tocsin_err *err)
 	return 0;
 }
 
-/* The kernel takes probes away some time after their links are closed, and not in our order: a
- * start that still fires would open what no stop closes. */
-static void entry_silence(struct watch *w, unsigned i)
+static int entry_remove(struct watch *w, unsigned i, struct tocsin_err *err)
 {
-	static const struct watch_probe nothing; /* ACT_NONE */
-	const struct attachment *a = &w->entry[i].attachment;
+	struct entry *e = &w->entry[i];
+	int r;
 
-	for (size_t n = 0; n < a->nr; n++)
-		(void)watch_kernel_set_probe(w->kernel, a->cookie[n],
-					     &nothing); /* the place exists: cannot fail */
-}
-
-static void entry_remove(struct watch *w, unsigned i)
-{
-	watch_kernel_drop_section(w->kernel, i);
-	entry_silence(w, i);
-	attachment_done(&w->entry[i].attachment);
-	w->entry[i].active = false;
+	e->removed_ns = clock_now_ns();
+	attachment_silence(w->kernel, &e->attachment);
+	r = watch_kernel_drop_section(w->kernel, i, &e->nr_open_at_removal, err);
+	attachment_done(&e->attachment);
+	e->active = false;
+	return r;
 }
 
 void watch_silence(struct watch *w)
 {
 	for (unsigned i = 0; i < w->nr_entries; i++)
-		entry_silence(w, i);
+		attachment_silence(w->kernel, &w->entry[i].attachment);
 }
 
-int watch_remove_at(struct watch *w, const char *path, uint64_t offset)
+static int remove_and_count(struct watch *w, unsigned i, uint64_t *ret_open, struct tocsin_err *err)
+{
+	int r = entry_remove(w, i, err);
+
+	if (!r)
+		*ret_open = w->entry[i].nr_open_at_removal;
+	return r;
+}
+
+int watch_remove_at(struct watch *w, const char *path, uint64_t offset, uint64_t *ret_open,
+		    struct tocsin_err *err)
 {
 	for (unsigned i = 0; i < w->nr_entries; i++) {
 		const struct section *s = &w->entry[i].section;
 
 		if (w->entry[i].active && s->start.kind == PLACE_OFFSET &&
-		    s->start.offset == offset && s->start.path && !strcmp(s->start.path, path)) {
-			entry_remove(w, i);
-			return 0;
-		}
+		    s->start.offset == offset && s->start.path && !strcmp(s->start.path, path))
+			return remove_and_count(w, i, ret_open, err);
 	}
 	return -ENOENT;
 }
 
-int watch_remove_name(struct watch *w, const char *name)
+int watch_remove_name(struct watch *w, const char *name, uint64_t *ret_open, struct tocsin_err *err)
 {
-	for (unsigned i = 0; i < w->nr_entries; i++) {
-		if (w->entry[i].active && !strcmp(w->entry[i].section.name, name)) {
-			entry_remove(w, i);
-			return 0;
-		}
-	}
+	for (unsigned i = 0; i < w->nr_entries; i++)
+		if (w->entry[i].active && !strcmp(w->entry[i].section.name, name))
+			return remove_and_count(w, i, ret_open, err);
 	return -ENOENT;
 }
 
@@ -256,13 +273,15 @@ int watch_reread(struct watch *w, struct section_list *list, struct tocsin_err *
 
 	for (unsigned i = 0; i < w->nr_entries; i++) {
 		bool kept = false;
+		int r = 0;
 
 		if (!w->entry[i].section.line)
 			continue; /* of the command line, or added while running: no file has it */
 		for (size_t k = 0; k < list->nr && w->entry[i].active; k++)
 			kept |= !strcmp(list->item[k].text, w->entry[i].section.text);
 		if (w->entry[i].active && !kept)
-			entry_remove(w, i);
+			r = entry_remove(w, i, err);
+		first = first ?: r;
 	}
 	for (size_t k = 0; k < list->nr; k++) {
 		bool known = false;
@@ -339,14 +358,25 @@ static int take_spell(struct watch *w, const struct watch_event_spell *ev)
 	return 0;
 }
 
+/* Not of the section that has the index now, or of one whose stops are not looked at any more. */
+static bool is_stale(const struct entry *e, const struct watch_event_section *ev)
+{
+	return ev->start_ns < e->since_ns ||
+	       (ev->head.type == EV_FIRED && e->removed_ns && ev->head.t_ns > e->removed_ns);
+}
+
 static int take_section(struct watch *w, const struct watch_event_section *ev)
 {
 	struct pending *p = ev->head.type == EV_FIRED ? NULL : pending_find(w, ev->tid, ev->serial);
 	struct watch_record record = {.event = ev};
 	int r;
 
-	if (ev->section >= w->nr_entries)
-		return 0; /* of a section that failed to attach after its start had fired */
+	/* of a section that failed to attach after its start had fired */
+	if (ev->section >= w->nr_entries || is_stale(&w->entry[ev->section], ev)) {
+		if (p)
+			p->tid = 0;
+		return 0;
+	}
 	record.section = &w->entry[ev->section].section;
 	if (p) {
 		record.spell = p->spell;
@@ -415,6 +445,11 @@ const struct section *watch_section(const struct watch *w, unsigned i, bool *ret
 	if (ret_active)
 		*ret_active = w->entry[i].active;
 	return &w->entry[i].section;
+}
+
+uint64_t watch_open_at_removal(const struct watch *w, unsigned i)
+{
+	return w->entry[i].nr_open_at_removal;
 }
 
 const struct attachment *watch_attachment(const struct watch *w, unsigned i)

@@ -65,12 +65,19 @@ void watch_silence(struct watch *w);
  */
 int watch_add(struct watch *w, struct section *s, struct tocsin_err *err);
 
-/** watch_remove_at() - detach the kernel-style section that starts at this offset. Return: 0, or
- * -ENOENT. */
-int watch_remove_at(struct watch *w, const char *path, uint64_t offset);
+/**
+ * watch_remove_at() - detach the kernel-style section that starts at this offset.
+ * @ret_open: how many of it were open and are given up; written on success only
+ *
+ * Return: 0, -ENOENT there is none (without a cause in @err), or -errno: it was removed, but what
+ * was open could not be counted.
+ */
+int watch_remove_at(struct watch *w, const char *path, uint64_t offset, uint64_t *ret_open,
+		    struct tocsin_err *err);
 
-/** watch_remove_name() - detach a section by its name. Return: 0, or -ENOENT. */
-int watch_remove_name(struct watch *w, const char *name);
+/** watch_remove_name() - detach a section by its name. Return: as watch_remove_at(). */
+int watch_remove_name(struct watch *w, const char *name, uint64_t *ret_open,
+		      struct tocsin_err *err);
 
 /**
  * watch_reread() - make the active sections equal to a list: those of other text are removed, new
@@ -94,6 +101,9 @@ unsigned watch_nr_sections(const struct watch *w);
 
 /** watch_section() - a section as written, lent. @ret_active may be NULL. */
 const struct section *watch_section(const struct watch *w, unsigned i, bool *ret_active);
+
+/** watch_open_at_removal() - of a removed section, how many were open and given up. */
+uint64_t watch_open_at_removal(const struct watch *w, unsigned i);
 
 const struct attachment *watch_attachment(const struct watch *w, unsigned i);
 

@@ -315,6 +315,9 @@ static void put_section(struct out *o, const struct section_summary *s)
 	json_u64(o, "over", s->over);
 	json_u64(o, "fired", s->fired);
 	json_u64(o, "abandoned", s->abandoned);
+	json_u64(o, "still_open", s->still_open);
+	json_u64(o, "removed_open", s->removed_open);
+	json_u64(o, "unreported", s->unreported);
 	json_u64(o, "mean_ns", s->mean_ns);
 	json_u64(o, "p50_ns", s->p50_ns);
 	json_u64(o, "p90_ns", s->p90_ns);

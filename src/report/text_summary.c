@@ -42,6 +42,12 @@ static void put_counts(struct text_report *t, const struct section_summary *s)
 		out_add(o, ", %llu never stopped", (unsigned long long)s->abandoned);
 	if (s->still_open)
 		out_add(o, ", %llu still open over its budget", (unsigned long long)s->still_open);
+	if (s->removed_open)
+		out_add(o, ", %llu given up: open when it was removed",
+			(unsigned long long)s->removed_open);
+	if (s->unreported)
+		out_add(o, ", %llu of those over ended after the last that was reported (--count)",
+			(unsigned long long)s->unreported);
 	end_line(t, start, 2 * INDENT);
 }
 
@@ -127,7 +133,7 @@ static void put_section(struct text_report *t, const struct section_summary *s)
 
 	put_title(t, s);
 	end_line(t, start, 2 * INDENT);
-	if (!s->closed && !s->over && !s->fired && !s->abandoned) {
+	if (!s->closed && !s->over && !s->fired && !s->abandoned && !s->removed_open) {
 		out_add(o, "%*snone ended\n", INDENT, "");
 		return;
 	}

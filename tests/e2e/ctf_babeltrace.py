@@ -221,12 +221,14 @@ def loss_table(path):
 
 
 def sample_summary():
-    zero = {name: 0 for name in ("closed", "over", "fired", "abandoned", "mean_ns", "p50_ns", "p90_ns", "p99_ns",
+    zero = {name: 0 for name in ("closed", "over", "fired", "abandoned", "still_open", "removed_open", "unreported", "mean_ns",
+                                 "p50_ns", "p90_ns", "p99_ns",
                                  "p999_ns", "max_ns", "causes", "other_ns")}
     yield "summary", {"duration_ns": 30 * 10**9, "sections": 2, "records_lost": 2**64 - 1, "throttle_known": 1}
     yield "summary_section", {
         "name": "query", "text": "query: usdt:postgres:query__start .. query__done < 10ms", "budget_ns": 10000000,
-        "closed": 12345, "over": 2, "fired": 2, "abandoned": 1, "mean_ns": 1500000, "p50_ns": 1200000, "p90_ns": 3100000,
+        "closed": 12345, "over": 2, "fired": 2, "abandoned": 1, "still_open": 4, "removed_open": 3,
+        "unreported": 1, "mean_ns": 1500000, "p50_ns": 1200000, "p90_ns": 3100000,
         "p99_ns": 9900000, "p999_ns": 12000000, "max_ns": 12600000, "causes": 3, "other_ns": 12600000,
         **split("over_split", running=600000, waiting=1000000, blocked=23600000)}
     for cause in sample_causes(section="query"):

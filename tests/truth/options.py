@@ -185,6 +185,53 @@ def count(run):
     watch.summary()
 
 
+@suite.test("--count: exactly as many, and those that came before the probes were silenced are said to be more")
+def count_exact(run):
+    target = started(run, n=40, duration_us=1500, gap_us=0)
+    watch = run.watch("-p", str(target.pid), "--count", "3", TICK)
+    watch.signal(signal.SIGSTOP)  # so that they wait for it
+    ended(target)
+    watch.signal(signal.SIGCONT)
+    check_equal(watch.wait(20), 0, f"exit status\n{watch.err.text()}\n")
+    section = watch.section()
+    check_equal((len(watch.violations()), section["over"], section["unreported"]), (3, 40, 37), "reported, over, unreported")
+    watch.check_sound()
+
+
+def living(watch, name):
+    """Children of the watch by that name, zombies left out."""
+    found = subprocess.run(["ps", "-o", "stat=,comm=", "--ppid", str(watch.pid)], capture_output=True, text=True, check=False)
+    return [line for line in found.stdout.splitlines() if line.split()[1] == name and line[0] != "Z"]
+
+
+@suite.test("-d and --count end the command that the watch started, and their status is not its")
+def command_ends(run):
+    kinds = [target_path("kinds"), "tick", "100000", "3000", "500"]
+    for options, want in ((("-d", "700ms"), 0), (("--count", "3"), 0), (("--count", "3", "--fail-on-violation"), 1)):
+        watch = run.watch(*options, TICK, "--", *kinds, mixed=True)
+        check_equal(watch.wait(20), want, f"exit status with {options}\n{watch.err.text()}\n")
+        watch.check_sound()
+        done = json.loads(watch.others[0])["ready"]
+        check(not pathlib.Path(f"/proc/{done}").exists(), f"with {options} the command goes on")
+
+
+@suite.test("-d: the command may take its time to end, also one that is stopped; a signal ends the wait")
+def command_slow(run):
+    path = tick_of(target_path("kinds"))
+    watch = run.watch("-d", "300ms", path, "--", "sh", "-c", "trap 'sleep 0.5; echo bye; exit 3' TERM; while :; do sleep 0.1; done",
+                      mixed=True)
+    check_equal(watch.wait(20), 0, f"exit status\n{watch.err.text()}\n")
+    check_equal(watch.others, ["bye"], "what it said last")
+    check(watch.summary()["duration_ns"] < 500_000_000, "the watch went on while it waited")
+    watch = run.watch("-d", "300ms", path, "--", "sh", "-c", "kill -STOP $$; sleep 100", mixed=True)
+    check_equal(watch.wait(20), 0, f"exit status of one that was stopped\n{watch.err.text()}\n")
+    watch = run.watch("-d", "300ms", path, "--", "sh", "-c", "trap '' TERM; while :; do sleep 0.1; done", mixed=True)
+    check(watch.out.wait(lambda: watch.of_type("summary"), 10), "no summary")
+    check(watch.running() and living(watch, "sh"), "it did not wait for one that ignores SIGTERM")
+    watch.signal(signal.SIGINT)
+    check_equal(watch.process.wait(5), 0, "exit status after a signal")
+
+
 @suite.test("--fail-on-violation")
 def fail(run):
     for budget, want in (("1ms", 1), ("10s", 0)):
@@ -309,6 +356,71 @@ def hang_up(run):
     late = [v for v in watch.violations(section="call") if v["start_ns"] > gone_at]
     check_equal(late, [], "violations of the section that was taken away")
     watch.stop(losses=("stop_unmatched",))
+
+
+TICK_HOUR = "tick: usdt:kinds:tick_begin .. tick_end < 1h"
+
+
+def crowded(run, *args):
+    """A watch, and a target of which five threads have a section open."""
+    target = started(run, mode="crowd", n=5, duration_us=1_500_000)
+    watch = run.watch("-p", str(target.pid), *args)
+    target.go()
+    time.sleep(0.5)
+    return target, watch
+
+
+@suite.test("a section removed while some of it are open: how many is said, and in the summary")
+def removed_open(run):
+    target, watch = crowded(run, TICK_HOUR)
+    status, out, err = run.ctl(watch, "remove", "tick")
+    check_equal((status, out), (0, "5 of it were open and given up"), f"what ctl says\n{err}\n")
+    check_equal(target.finish(), 0, "exit status of the target")
+    watch.stop()
+    section = watch.section()
+    check_equal([section[k] for k in ("closed", "removed_open", "abandoned", "still_open")], [0, 5, 0, 0], "what became of them")
+
+
+@suite.test("the same by SIGHUP, of sections that are over their budget")
+def removed_fired(run):
+    path = pathlib.Path(run.scratch, "budgets")
+    path.write_text("tick: usdt:kinds:tick_begin .. tick_end < 100ms\nother: func:probe_a_begin .. probe_a_end < 1h\n")
+    target, watch = crowded(run, "--budgets", str(path))
+    reload(run, target, watch, path, "other: func:probe_a_begin .. probe_a_end < 1h\n")
+    check_equal(target.finish(), 0, "exit status of the target")
+    watch.stop()
+    section = watch.section("tick")
+    check_equal([section[k] for k in ("closed", "fired", "removed_open", "still_open")], [0, 5, 5, 0], "what became of them")
+    status, _, err = run.ctl(watch, "list")
+    check(status != 0 and err, "a watch that has ended answers")
+
+
+@suite.test("a section that could not be added leaves nothing to the next")
+def added_in_vain(run):
+    one = started(run, n=100_000, duration_us=50, gap_us=0)
+    spoilt = pathlib.Path(run.scratch, "kinds_spoilt")
+    shutil.copy(target_path("kinds"), spoilt)
+    # Where the second file has its start, a `syscall`: the stops of both and the start of the first are attached by then.
+    probe = run.tocsin("watch", "-p", str(one.pid), "-d", "1ms", TICK)[2]
+    with open(spoilt, "r+b") as file:
+        file.seek(int(re.search(r"start usdt:kinds:tick_begin at kinds\+(0x[0-9a-f]+)", probe)[1], 16))
+        file.write(b"\x0f\x05")
+    two = run.target(str(spoilt), "func", "1", env=with_libraries())
+    watch = run.watch("-p", str(one.pid), "-p", str(two.pid), "other: func:probe_a_begin .. probe_a_end < 1h")
+    one.go()
+    time.sleep(0.1)
+    for _ in range(2):
+        status, _, err = run.ctl(watch, "add", TICK)
+        check_equal(status, 2, f"exit status of ctl\n{err}\n")
+        check("syscall" in err, f"the reason: {err}")
+    one.signal(signal.SIGKILL)
+    one.wait()
+    status, _, err = run.ctl(watch, "add", tick_of(target_path("kinds")))
+    check_equal(status, 0, f"exit status of ctl\n{err}\n")
+    watch.stop(losses=("stop_unmatched",))
+    section = watch.section("tick")
+    check_equal([section[k] for k in ("closed", "over", "fired", "abandoned")], [0] * 4, "counts of one that nobody ran")
+    check_equal(watch.violations(), [], "violations")
 
 
 @suite.test("SIGHUP with a malformed file: said, and the old budgets stay")
