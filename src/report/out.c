@@ -52,6 +52,11 @@ static bool out_reserve(struct out *o, size_t more)
 	return true;
 }
 
+char *out_room(struct out *o, size_t more)
+{
+	return out_reserve(o, more) ? o->buf + o->len : NULL;
+}
+
 void out_add_bytes(struct out *o, const char *bytes, size_t len)
 {
 	if (!len || !out_reserve(o, len))

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef TOCSIN_REPORT_PRINT_H
+#define TOCSIN_REPORT_PRINT_H
+
+/* The events of a trace, a line each: for people (print_text.c) or as JSON (print_json.c). */
+
+#include "../trace/trace.h"
+#include "out.h"
+
+enum print_time {
+	PRINT_TIME_CLOCK,   /* 14:03:22.123456789, local */
+	PRINT_TIME_DATE,    /* 2026-11-22 14:03:22.123456789, local */
+	PRINT_TIME_SECONDS, /* 1795356202.123456789 */
+};
+
+/* What is known of a packet without looking at its events. */
+struct print_packet {
+	uint64_t packet; /* UINT64_MAX: nothing yet */
+	int64_t pid;     /* -1: not known */
+	int64_t cpu;
+};
+
+struct print {
+	struct out out;
+	struct out_style style;
+	bool is_json;
+	bool is_flushed; /* each line at once */
+	enum print_time time;
+	bool has_last;
+	int64_t last_ns; /* time of the line before */
+	int64_t second;  /* whose text is in `clock` */
+	char clock[32];
+	struct print_packet *packet; /* owned: of each stream */
+	unsigned nr_packets;
+};
+
+/** print_init() - for a descriptor, which stays the caller's. */
+void print_init(struct print *p, int fd, struct out_style style);
+void print_done(struct print *p);
+
+/**
+ * print_event() - one item of a trace, of whatever state but TRACE_WAIT and TRACE_END.
+ *
+ * Lines are written when some have come together, or at once with is_flushed.
+ *
+ * Return: 0, or -errno of the write (-EPIPE: the reader has gone), -ENOMEM.
+ * Thread-safe: per object. Signal-safe: no. Since: 0.1.
+ */
+int print_event(struct print *p, struct trace *t, const struct trace_event *e);
+
+/** print_flush() - write what has come together. Return: as above. */
+int print_flush(struct print *p);
+
+/* ---- between its files */
+
+/** print_packet_of() - the packet that an event is in. Return: 0, or -ENOMEM. */
+int print_packet_of(struct print *p, struct trace *t, const struct trace_event *e,
+		    struct print_packet *ret_packet);
+
+int print_text_line(struct print *p, struct trace *t, const struct trace_event *e);
+int print_json_line(struct print *p, struct trace *t, const struct trace_event *e);
+
+#endif

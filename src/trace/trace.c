@@ -1,0 +1,452 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The order of time: a heap of streams, the one whose item is the earliest on top. A step takes the
+ * next item of the top stream and lets it sink; while one stream has a run of events before those
+ * of all others, that is two comparisons.
+ *
+ * Each stream in the heap stands at an item not yet given out, but for the top one between two
+ * calls: its item is the one that the caller has.
+ *
+ * When following, a stream that waits is not in the heap. Streams reach the disk at different
+ * times, so an event is held back until it is HOLD_NS old while any stream waits: what comes later
+ * than that is given out late.
+ */
+#include "trace.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "../base/cleanup.h"
+#include "../ctf/read.h"
+#include "find.h"
+
+#define HOLD_NS 2000000000ll
+#define WAKE_NS 20000000ll
+
+struct source {
+	struct ctf_input *input; /* lent from its reader */
+	struct ctf_reader *reader;
+	int64_t t_ns; /* of its item */
+	unsigned index;
+	int state; /* enum trace_state of its item; TRACE_WAIT: not in the heap */
+};
+
+struct trace {
+	struct source **heap; /* owned array */
+	size_t nr_heap;
+	struct trace_event event;
+	bool is_given;          /* the top's item is with the caller */
+	struct source **source; /* owned, as each of them */
+	size_t nr_sources;
+	struct ctf_reader **reader; /* owned, as each of them */
+	size_t nr_readers;
+	size_t nr_waiting;
+	int64_t woke_ns; /* when what waits was looked at last */
+	struct trace_options options;
+	struct ctf_values values, packet_values;
+	bool has_values, has_packet_values;
+	struct trace_stats stats;
+};
+
+static bool is_before(const struct source *a, const struct source *b)
+{
+	return a->t_ns != b->t_ns ? a->t_ns < b->t_ns : a->index < b->index;
+}
+
+static void heap_sink(struct trace *t, size_t at)
+{
+	struct source **heap = t->heap, *s = heap[at];
+
+	for (;;) {
+		size_t child = 2 * at + 1;
+
+		if (child >= t->nr_heap)
+			break;
+		if (child + 1 < t->nr_heap && is_before(heap[child + 1], heap[child]))
+			child++;
+		if (!is_before(heap[child], s))
+			break;
+		heap[at] = heap[child];
+		at = child;
+	}
+	heap[at] = s;
+}
+
+static void heap_add(struct trace *t, struct source *s)
+{
+	size_t at = t->nr_heap++;
+
+	while (at > 0 && is_before(s, t->heap[(at - 1) / 2])) {
+		t->heap[at] = t->heap[(at - 1) / 2];
+		at = (at - 1) / 2;
+	}
+	t->heap[at] = s;
+}
+
+static void heap_drop_top(struct trace *t)
+{
+	t->heap[0] = t->heap[--t->nr_heap];
+	if (t->nr_heap)
+		heap_sink(t, 0);
+}
+
+/* To the stream's next item. What is wrong has the time of what came before. Return: 0, or -errno.
+ */
+static inline int source_step(struct source *s)
+{
+	int step = ctf_input_step(s->input);
+
+	if (__builtin_expect(step < 0, 0))
+		return step;
+	switch ((enum ctf_step)step) {
+	case CTF_EVENT:
+	case CTF_LOSS: s->t_ns = s->input->t_ns; break;
+	case CTF_WAIT:
+	case CTF_END:
+	case CTF_CUT:
+	case CTF_BAD: break;
+	}
+	static const uint8_t states[] = {
+		[CTF_EVENT] = TRACE_EVENT, [CTF_LOSS] = TRACE_LOSS, [CTF_WAIT] = TRACE_WAIT,
+		[CTF_END] = TRACE_END,     [CTF_CUT] = TRACE_CUT,   [CTF_BAD] = TRACE_BAD,
+	};
+	s->state = states[step];
+	return 0;
+}
+
+/* Takes a stream that has just been stepped into the heap, or among those that wait. */
+static void source_place(struct trace *t, struct source *s)
+{
+	if (s->state == TRACE_WAIT)
+		t->nr_waiting++;
+	else if (s->state != TRACE_END)
+		heap_add(t, s);
+}
+
+/* The item that the caller had is done with: on to the next. Return: 0, or -errno. */
+static inline int top_advance(struct trace *t)
+{
+	struct source *s = t->heap[0];
+	int r = source_step(s);
+
+	if (__builtin_expect(r < 0, 0))
+		return r;
+	if (__builtin_expect(s->state == TRACE_WAIT || s->state == TRACE_END, 0)) {
+		heap_drop_top(t);
+		t->nr_waiting += s->state == TRACE_WAIT;
+	} else {
+		heap_sink(t, 0);
+	}
+	return 0;
+}
+
+/* ---- streams */
+
+static int source_add(struct trace *t, struct ctf_reader *reader, struct ctf_input *input)
+{
+	struct source *s = calloc(1, sizeof(*s));
+	struct source **sources, **heap;
+	int r;
+
+	if (!s)
+		return -ENOMEM;
+	sources = reallocarray(t->source, t->nr_sources + 1, sizeof(struct source *));
+	t->source = sources ?: t->source;
+	heap = sources ? reallocarray(t->heap, t->nr_sources + 1, sizeof(struct source *)) : NULL;
+	t->heap = heap ?: t->heap;
+	if (!heap) {
+		free(s);
+		return -ENOMEM;
+	}
+	s->input = input;
+	s->reader = reader;
+	s->index = (unsigned)t->nr_sources;
+	t->source[t->nr_sources++] = s;
+	r = source_step(s);
+	if (r == 0)
+		source_place(t, s);
+	return r;
+}
+
+static int reader_take(struct trace *t, struct ctf_reader *reader)
+{
+	struct ctf_input *input;
+	int r = 0;
+
+	while (r == 0 && (input = ctf_reader_take(reader)))
+		r = source_add(t, reader, input);
+	return r;
+}
+
+static int reader_add(struct trace *t, const char *dir, struct tocsin_err *err)
+{
+	const struct ctf_reader_options options = {
+		.range = {t->options.from_ns, t->options.to_ns},
+		.is_following = t->options.is_following,
+	};
+	struct ctf_reader **readers =
+		reallocarray(t->reader, t->nr_readers + 1, sizeof(struct ctf_reader *));
+	int r;
+
+	if (!readers)
+		return -ENOMEM;
+	t->reader = readers;
+	r = ctf_reader_open(dir, &options, err, &t->reader[t->nr_readers]);
+	if (r < 0)
+		return r;
+	return reader_take(t, t->reader[t->nr_readers++]);
+}
+
+static void trace_closep(struct trace **t)
+{
+	(void)trace_close(*t); /* always NULL */
+}
+
+int trace_open(const char *const *paths, size_t nr, const struct trace_options *options,
+	       struct tocsin_err *err, struct trace **ret_trace)
+{
+	struct trace *t TOCSIN_CLEANUP(trace_closep) = calloc(1, sizeof(*t));
+	TOCSIN_CLEANUP(trace_dirs_done) struct trace_dirs dirs = {0};
+	int r = t ? 0 : -ENOMEM;
+
+	if (t)
+		t->options = *options;
+	for (size_t i = 0; i < nr && r == 0; i++)
+		r = trace_dirs_add(&dirs, paths[i], err);
+	for (size_t i = 0; i < dirs.nr && r == 0; i++)
+		r = reader_add(t, dirs.path[i], err);
+	if (r == -ENOMEM)
+		return tocsin_err_fail(r, err, "cannot read traces: out of memory");
+	if (r == 0)
+		*ret_trace = tocsin_take_ptr(&t);
+	return r;
+}
+
+struct trace *trace_close(struct trace *t)
+{
+	if (!t)
+		return NULL;
+	for (size_t i = 0; i < t->nr_sources; i++)
+		free(t->source[i]);
+	for (size_t i = 0; i < t->nr_readers; i++)
+		t->reader[i] = ctf_reader_close(t->reader[i]);
+	ctf_values_done(&t->values);
+	ctf_values_done(&t->packet_values);
+	free(t->source);
+	free(t->reader);
+	free(t->heap);
+	free(t);
+	return NULL;
+}
+
+/* ---- following */
+
+static int64_t now_ns(void)
+{
+	struct timespec ts = {0};
+
+	(void)clock_gettime(CLOCK_REALTIME, &ts); /* cannot fail */
+	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+/* Looks at what waits, and for new files. Return: 0, or -errno. */
+static int wake(struct trace *t)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < t->nr_sources && r == 0; i++) {
+		struct source *s = t->source[i];
+
+		if (s->state != TRACE_WAIT)
+			continue;
+		r = source_step(s);
+		t->nr_waiting--;
+		if (r == 0)
+			source_place(t, s);
+	}
+	for (size_t i = 0; i < t->nr_readers && r == 0; i++) {
+		r = ctf_reader_look(t->reader[i]);
+		if (r == 0)
+			r = reader_take(t, t->reader[i]);
+	}
+	return r;
+}
+
+/* ---- items */
+
+static int refused_next(struct trace *t)
+{
+	for (size_t i = 0; i < t->nr_readers; i++) {
+		t->event.wrong = ctf_reader_refused(t->reader[i]);
+		if (t->event.wrong) {
+			t->event.state = TRACE_BAD;
+			t->event.name = "bad";
+			t->stats.bad++;
+			return TRACE_BAD;
+		}
+	}
+	return TRACE_END;
+}
+
+/* Everything but an event. */
+static int item_give(struct trace *t, const struct source *s)
+{
+	const struct ctf_input *in = s->input;
+	struct trace_event *e = &t->event;
+
+	e->class = NULL;
+	if (s->state == TRACE_LOSS) {
+		e->name = "lost";
+		e->nr_lost = in->loss.nr_events;
+		e->nr_lost_packets = in->loss.nr_packets;
+		e->lost_begin_ns = in->loss.begin_ns;
+		e->lost_end_ns = in->loss.end_ns;
+		t->stats.lost += e->nr_lost;
+		t->stats.lost_packets += e->nr_lost_packets;
+	} else {
+		e->name = s->state == TRACE_CUT ? "cut" : "bad";
+		e->wrong = in->wrong;
+		t->stats.cut += s->state == TRACE_CUT;
+		t->stats.bad += s->state == TRACE_BAD;
+	}
+	return s->state;
+}
+
+/* Between the items: nothing is with the caller. Return: TRACE_EVENT go on with the top, else what
+ * to say, or -errno. */
+static int trace_pause(struct trace *t)
+{
+	int r = refused_next(t);
+
+	if (r != TRACE_END)
+		return r;
+	if (t->options.is_following) {
+		int64_t now = now_ns();
+
+		r = 0;
+		if (!t->nr_heap || now - t->woke_ns >= WAKE_NS || now < t->woke_ns) {
+			r = wake(t);
+			t->woke_ns = now;
+		}
+		if (r < 0)
+			return r;
+		if (!t->nr_heap || (t->nr_waiting && t->heap[0]->t_ns > now - HOLD_NS))
+			return t->nr_heap || t->nr_waiting ? TRACE_WAIT : TRACE_END;
+	}
+	return t->nr_heap ? TRACE_EVENT : TRACE_END;
+}
+
+int trace_next(struct trace *t, const struct trace_event **ret_event)
+{
+	struct source *s;
+	int r;
+
+	if (__builtin_expect(t->is_given, 1)) {
+		t->is_given = false;
+		r = top_advance(t);
+		if (r < 0)
+			return r;
+	}
+	if (__builtin_expect(!t->nr_heap || t->options.is_following || !t->stats.events, 0)) {
+		r = trace_pause(t);
+		if (r != TRACE_EVENT) {
+			*ret_event = &t->event;
+			return r;
+		}
+	}
+	s = t->heap[0];
+	t->is_given = true;
+	t->has_values = t->has_packet_values = false;
+	t->event.state = (enum trace_state)s->state;
+	t->event.t_ns = s->t_ns;
+	t->event.stream = s->index;
+	t->event.packet = s->input->offset;
+	*ret_event = &t->event;
+	if (__builtin_expect(s->state != TRACE_EVENT, 0))
+		return item_give(t, s);
+	t->event.class = s->input->event;
+	t->event.name = s->input->event->meta->name;
+	t->stats.events++;
+	return TRACE_EVENT;
+}
+
+int trace_values(struct trace *t, const struct ctf_values **ret_values)
+{
+	int r = 0;
+
+	if (!t->has_values) {
+		t->values.nr = 0;
+		if (t->is_given && t->heap[0]->state == TRACE_EVENT)
+			r = ctf_input_values(t->heap[0]->input, &t->values);
+		t->has_values = r == 0;
+	}
+	*ret_values = &t->values;
+	return r;
+}
+
+int trace_packet_values(struct trace *t, const struct ctf_values **ret_values)
+{
+	int r = 0;
+
+	if (!t->has_packet_values) {
+		t->packet_values.nr = 0;
+		if (t->is_given)
+			r = ctf_input_packet_values(t->heap[0]->input, &t->packet_values);
+		t->has_packet_values = r == 0;
+	}
+	*ret_values = &t->packet_values;
+	return r;
+}
+
+const char *trace_dir(const struct trace *t, unsigned stream)
+{
+	return ctf_reader_dir(t->source[stream]->reader);
+}
+
+const char *trace_stream_name(const struct trace *t, unsigned stream)
+{
+	return t->source[stream]->input->name;
+}
+
+const struct meta *trace_meta(const struct trace *t, unsigned stream)
+{
+	return ctf_reader_meta(t->source[stream]->reader);
+}
+
+struct trace_stats trace_get_stats(const struct trace *t)
+{
+	struct trace_stats stats = t->stats;
+
+	stats.streams = (unsigned)t->nr_sources;
+	stats.traces = (unsigned)t->nr_readers;
+	return stats;
+}
+
+uint64_t trace_progress(const struct trace *t, uint64_t *ret_total)
+{
+	uint64_t done = 0, total = 0, of;
+
+	for (size_t i = 0; i < t->nr_sources; i++) {
+		done += ctf_input_bytes(t->source[i]->input, &of);
+		total += of;
+	}
+	*ret_total = total;
+	return done;
+}
+
+int trace_each_class(const struct trace *t, trace_class_fn *fn, void *context)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < t->nr_readers; i++) {
+		const struct plan_trace *plan = ctf_reader_plan(t->reader[i]);
+
+		for (unsigned k = 0; k < plan->nr_streams; k++)
+			for (unsigned n = 0; n < plan->stream[k].nr_events && r == 0; n++)
+				r = fn(&plan->stream[k].event[n], &plan->stream[k], context);
+	}
+	return r;
+}
