@@ -149,15 +149,17 @@ static uint32_t fence_prepare(void)
 int rseq_fence(int cpu)
 {
 	uint32_t flags = tocsin_rseq.flags;
+	int r;
 
 	if (cpu < -1 || cpu >= (int)tocsin_rseq.nr_indexes)
 		return -EINVAL;
 	if (cpu >= 0 && flags & TOCSIN_RSEQ_F_FENCE1)
-		return membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ, MEMBARRIER_CMD_FLAG_CPU,
-				  cpu);
-	if (flags & TOCSIN_RSEQ_F_FENCE)
-		return membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ, 0, 0);
-	return -EOPNOTSUPP;
+		r = membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ, MEMBARRIER_CMD_FLAG_CPU, cpu);
+	else if (flags & TOCSIN_RSEQ_F_FENCE)
+		r = membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ, 0, 0);
+	else
+		r = -EOPNOTSUPP;
+	return r ? -EOPNOTSUPP : 0; /* it worked at start-up: a sandbox has closed since */
 }
 
 #if TOCSIN_RSEQ_ARCH
