@@ -104,7 +104,7 @@
 case size:                                                                                      \
 	__asm__ goto(RING_FAST_TO_CLOCK("8 + %c[bytes](%%r9)") RING_COPY_FIXED RING_FAST_COMMIT \
 		     :                                                                          \
-		     : RING_FAST_OPERANDS, [bytes] "i"(size), [step] "i"(8 + size)                                    \
+		     : RING_FAST_OPERANDS, [bytes] "i"(size), [step] "i"(8 + size)              \
 		     : RING_FAST_CLOBBERS                                                       \
 		     : aborted, none);                                                          \
 	return true

@@ -19,6 +19,7 @@
  *	16        side ring: the oldest record read, not yet dropped
  *	17        reader: copied, not yet checked
  *	18        reader: stepped over, tail not yet moved
+ *	19        reader: group chosen, not yet copied
  */
 
 #include "tocsin/rseq.h"

@@ -42,15 +42,16 @@ static bool group_start(const struct ring_reader *r, uint64_t g, uint64_t *ret_s
 	return true;
 }
 
-/* Begin at group @g, or say that it went by in the meantime. */
-static enum ring_read place(struct ring_reader *r, uint64_t head, uint64_t g,
-			    struct ring_extent *extent)
+/* Begin at group @g, or say that it went by in the meantime. Return: LAPPED, CORRUPT, or MORE:
+ * nothing is gone, since everything before it had been read. */
+static enum ring_read place(struct ring_reader *r, uint64_t g, struct ring_extent *extent)
 {
 	bool was_placed = r->is_placed;
-	uint64_t from = r->cursor, start = 0;
+	uint64_t from = r->cursor, start = 0, head;
 	bool is_right = group_start(r, g, &start);
 
 	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	head = __atomic_load_n(&r->ring->head, __ATOMIC_ACQUIRE); /* it went on: @g may be young */
 	if (oldest_safe(r, head) > g) {
 		/* The entry may be that of a later group; the next call begins there. An honest
 		 * process cannot be so fast many times in a row. */
@@ -77,18 +78,20 @@ static enum ring_read place(struct ring_reader *r, uint64_t head, uint64_t g,
 /* Copy @bytes from the cursor on and check. Return: true: the copy is good. */
 static bool copy_checked(struct ring_reader *r, uint64_t head, uint64_t bytes)
 {
+	RING_POINT(19);
 	memcpy(r->copy, r->data + (r->cursor & (r->data_bytes - 1)), bytes);
 	RING_POINT(17);
 	__atomic_thread_fence(__ATOMIC_ACQUIRE); /* [B] */
 	return oldest_safe(r, head) <= r->group;
 }
 
-enum ring_read ring_next_overwrite(struct ring_reader *r, uint64_t max_bytes,
-				   struct ring_extent *extent)
+/* Return: as ring_next_overwrite(), or MORE with an extent without events: look again. */
+static enum ring_read next_once(struct ring_reader *r, uint64_t max_bytes,
+				struct ring_extent *extent)
 {
 	uint64_t head = __atomic_load_n(&r->ring->head, __ATOMIC_ACQUIRE); /* [A] */
 	uint64_t stop = r->is_bound ? r->bound : head;
-	uint64_t newest, oldest, end, next = 0;
+	uint64_t newest, oldest, end;
 	enum ring_corrupt corrupt;
 	enum ring_read state;
 
@@ -98,21 +101,22 @@ enum ring_read ring_next_overwrite(struct ring_reader *r, uint64_t max_bytes,
 		return RING_READ_END;
 	oldest = oldest_safe(r, head);
 	if (!r->is_placed || oldest > r->group) {
-		state = place(r, head, oldest, extent);
+		state = place(r, oldest, extent);
 		if (state != RING_READ_MORE)
 			return state;
 	}
 	newest = ring_group_count(head, r->group_bytes) - 1;
-	end = head;
-	if (r->group < newest) {
-		bool is_right = group_start(r, r->group + 1, &next);
+	for (end = head; r->group < newest; r->group++) {
+		bool is_right = group_start(r, r->group + 1, &end);
 
 		__atomic_thread_fence(__ATOMIC_ACQUIRE);
 		if (oldest_safe(r, head) > r->group)
-			return place(r, head, oldest_safe(r, head), extent);
-		if (!is_right || next > head)
+			return place(r, oldest_safe(r, head), extent);
+		if (!is_right || end > head || end < r->cursor)
 			return ring_is_corrupt(r, RING_CORRUPT_GROUP, r->cursor);
-		end = next;
+		if (end > r->cursor)
+			break; /* else the last call read this group to its end */
+		end = head;
 	}
 	if (stop < end)
 		end = stop;
@@ -120,7 +124,7 @@ enum ring_read ring_next_overwrite(struct ring_reader *r, uint64_t max_bytes,
 		return ring_is_corrupt(r, RING_CORRUPT_GROUP, r->cursor);
 	*extent = (struct ring_extent){.position = r->cursor, .lost = ring_reader_lost(r)};
 	if (!copy_checked(r, head, end - r->cursor))
-		return place(r, head, oldest_safe(r, head), extent);
+		return place(r, oldest_safe(r, head), extent);
 	corrupt = ring_scan(r, r->copy, end - r->cursor, max_bytes, extent);
 	r->cursor += extent->bytes;
 	if (corrupt) {
@@ -129,7 +133,18 @@ enum ring_read ring_next_overwrite(struct ring_reader *r, uint64_t max_bytes,
 		if (!extent->events)
 			return RING_READ_CORRUPT;
 	}
-	if (end == next && r->cursor == end)
-		r->group++;
 	return RING_READ_MORE;
+}
+
+enum ring_read ring_next_overwrite(struct ring_reader *r, uint64_t max_bytes,
+				   struct ring_extent *extent)
+{
+	enum ring_read state;
+
+	for (unsigned i = 0; i < LAPS_MAX; i++) {
+		state = next_once(r, max_bytes, extent);
+		if (state != RING_READ_MORE || extent->events)
+			return state;
+	}
+	return ring_is_corrupt(r, RING_CORRUPT_GROUP, r->cursor);
 }
