@@ -138,7 +138,7 @@ static int found_arena(struct search *s, int fd_, uint64_t bytes, ino_t inode)
 	uint64_t magic = 0;
 	uint32_t nr = 0;
 
-	if (bytes < sizeof(struct arena) ||
+	if (bytes < ARENA_HEAD_BYTES ||
 	    control_file_read(&whole, offsetof(struct arena, magic), &magic, sizeof(magic)) ||
 	    control_file_read(&whole, offsetof(struct arena, nr_places), &nr, sizeof(nr)) ||
 	    magic != ARENA_MAGIC)

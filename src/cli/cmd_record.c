@@ -1,0 +1,410 @@
+// SPDX-License-Identifier: MIT
+/* `tocsin record`: events of programs that are linked with libtocsin, into a trace. */
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "../base/clock.h"
+#include "../base/parse.h"
+#include "../collector/record.h"
+#include "cli.h"
+#include "record_args.h"
+#include "record_progress.h"
+#include "watch_child.h"
+
+#define TICK_NS     100000000ull
+#define ARENA_BYTES (256ull << 30) /* a hole; memory is what processes use of it */
+
+static struct {
+	struct opt_strings pid;
+	bool all, follow, flight, off, strict, quiet, zstd;
+	const char *dir, *rotate, *recover;
+	uint64_t duration_ns, keep, ctf;
+	struct record_args args;
+} wanted = {.follow = true, .ctf = 1, .dir = "trace"};
+
+static const struct opt options[] = {
+	{.kind = OPT_GROUP, .name = "Processes"},
+	{OPT_STRINGS, 'p', "pid", "PID", "record this process; may be given again",
+	 "What a killed recording left in its rings comes first.", &wanted.pid, 0, 0, NULL},
+	{OPT_FLAG, 'a', "all", NULL, "record every process that has libtocsin, also later ones",
+	 NULL, &wanted.all, 0, 0, NULL},
+	{OPT_FLAG, 'f', "follow-children", NULL, "record the children of recorded processes", NULL,
+	 &wanted.follow, 0, 0, "on"},
+	RECORD_ARGS_OPTIONS(wanted.args),
+	{.kind = OPT_GROUP, .name = "Trace"},
+	{OPT_STRING, 'o', "output", "DIR", "write the trace to DIR, which is made or is empty",
+	 NULL, &wanted.dir, 0, 0, "trace"},
+	{OPT_STRING, 0, "rotate", "SIZE|TIME",
+	 "begin a new chunk after so many bytes or so much time",
+	 "DIR then holds chunk_000001, chunk_000002 and so on, each a trace by itself. SIZE has K, M or G, TIME a unit.",
+	 &wanted.rotate, 0, 0, NULL},
+	{OPT_U64, 0, "keep", "N", "with --rotate, keep the newest N complete chunks", NULL,
+	 &wanted.keep, 1, UINT_MAX, "all"},
+	{OPT_FLAG, 0, "zstd", NULL, "with --rotate, compress complete chunks", NULL, &wanted.zstd,
+	 0, 0, NULL},
+	{OPT_U64, 0, "ctf", "VERSION", "metadata of CTF 1.8 (1) or CTF 2 (2)", NULL, &wanted.ctf, 1,
+	 2, "1"},
+	{OPT_STRING, 0, "recover", "DIR", "make whole what a killed recording left in DIR, and end",
+	 "Cuts off places in files that nothing was written to, and cut packets. Readers do without, but for cut ones.",
+	 &wanted.recover, 0, 0, NULL},
+	{.kind = OPT_GROUP, .name = "Flight recorder"},
+	{OPT_FLAG, 0, "flight", NULL, "switch the flight recorder of the processes on, and end",
+	 "Their rings overwrite the oldest events from then on. tocsin snapshot writes what is in them; --flight --off ends it.",
+	 &wanted.flight, 0, 0, NULL},
+	{OPT_FLAG, 0, "off", NULL, "with --flight, switch it off", NULL, &wanted.off, 0, 0, NULL},
+	{.kind = OPT_GROUP, .name = "End"},
+	{OPT_DURATION, 'd', "duration", "TIME", "stop after this time", NULL, &wanted.duration_ns,
+	 1000000, INT64_MAX, NULL},
+	{OPT_FLAG, 0, "strict", NULL, "exit with 4 if anything was lost", NULL, &wanted.strict, 0,
+	 0, NULL},
+	{OPT_FLAG, 'q', "quiet", NULL, "no progress, no summary", NULL, &wanted.quiet, 0, 0, NULL},
+	{.kind = OPT_END},
+};
+
+static const char *const examples[] = {
+	"tocsin record -o trace -- ./server",
+	"tocsin record -p 4711 --enable 'server:*' --context tid,cpu -d 10s",
+	"tocsin record -a --rotate 100M --keep 10 --zstd -o traces",
+	"tocsin record --flight -p 4711 --ring-size 16M",
+	NULL,
+};
+
+const struct opt_command cmd_record_usage = {
+	CLI_COMMAND(record),
+	.usage = "[OPTIONS] [-- CMD ARGS]",
+	.examples = examples,
+	.options = options,
+};
+
+struct run {
+	struct recorder *rec;
+	struct child child;
+	bool has_child;
+	int signal_fd;
+	int signal; /* that ended it, 0: none */
+	uint64_t end_ns;
+	struct record_progress progress;
+};
+
+static int status_of_failure(const struct run *run, int r)
+{
+	switch (r) {
+	case -ENOENT:
+	case -ESRCH:
+	case -EACCES:
+	case -EPERM:
+	case -EPROTO:
+	case -EBUSY:
+	case -EEXIST:
+	case -ENOTDIR: return CLI_USAGE;
+	default: return run->has_child ? CLI_WATCH_FAILED : CLI_FAILED;
+	}
+}
+
+static int signals_open(struct run *run)
+{
+	struct sigaction ignore = {.sa_handler = SIG_IGN};
+	sigset_t set;
+
+	/* A closed pipe and a file that may not grow are results of writing to them. */
+	if (sigaction(SIGPIPE, &ignore, NULL) || sigaction(SIGXFSZ, &ignore, NULL))
+		return -errno;
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, SIGINT);
+	(void)sigaddset(&set, SIGTERM);
+	(void)sigaddset(&set, SIGHUP);
+	if (sigprocmask(SIG_BLOCK, &set, NULL))
+		return -errno;
+	run->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return run->signal_fd < 0 ? -errno : 0;
+}
+
+static bool signal_taken(struct run *run)
+{
+	struct signalfd_siginfo info;
+
+	while (read(run->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
+		run->signal = (int)info.ssi_signo;
+	return run->signal;
+}
+
+static void say(void *arg, pid_t pid, const char *comm, const char *what, const char *text)
+{
+	(void)arg;
+	if (!strcmp(what, "corrupt"))
+		cli_error("process %d '%s': %s", (int)pid, comm, text);
+}
+
+static bool is_over(struct run *run)
+{
+	if (signal_taken(run))
+		return true;
+	if (run->end_ns && clock_now_ns() >= run->end_ns)
+		return true;
+	if (run->has_child) {
+		struct record_stats stats;
+
+		if (!child_reap(&run->child))
+			return false;
+		record_get_stats(run->rec, &stats);
+		return !wanted.follow || !stats.alive; /* what it started may go on */
+	}
+	return !record_alive(run->rec);
+}
+
+static int loop(struct run *run)
+{
+	int r = 0;
+
+	while (r == 0) {
+		bool over =
+			is_over(run); /* before the drain, so that nothing comes after the last */
+
+		r = record_poll(run->rec);
+		record_progress_show(&run->progress, run->rec);
+		if (over && r == 0 && !run->signal && run->has_child && !is_over(run))
+			continue; /* its children were found just now */
+		if (over)
+			break;
+		record_wait(run->rec, TICK_NS);
+	}
+	return r;
+}
+
+static int pids_add(struct run *run)
+{
+	for (size_t i = 0; i < wanted.pid.nr; i++) {
+		struct tocsin_err err = {0};
+		uint64_t pid;
+		int r;
+
+		if (tocsin_parse_u64(wanted.pid.item[i], &pid) || !pid || pid > INT_MAX)
+			return cli_usage(&cmd_record_usage, "'%s' is no process id",
+					 wanted.pid.item[i]);
+		r = record_add(run->rec, (pid_t)pid, &err);
+		if (r < 0)
+			return cli_fail((enum cli_status)status_of_failure(run, r), &err);
+	}
+	return -1;
+}
+
+/* Whoever ends the recording ends the command as well: a terminal has told it already. */
+static void child_stop(struct run *run)
+{
+	for (int i = 0; i < 100 && !child_reap(&run->child); i++) {
+		if (i == 2)
+			(void)kill(run->child.pid, run->signal); /* gone meanwhile: as good */
+		(void)record_poll(run->rec);                     /* its last events */
+		record_wait(run->rec, TICK_NS / 2);
+	}
+}
+
+static int status_of(const struct run *run, const struct record_stats *stats, int r)
+{
+	if (r)
+		return run->has_child ? CLI_WATCH_FAILED : CLI_FAILED;
+	if (wanted.strict && record_progress_lost(stats))
+		return CLI_LOST;
+	if (run->has_child && run->child.ended)
+		return child_status(&run->child);
+	return CLI_OK;
+}
+
+static int finish(struct run *run, int r)
+{
+	struct record_stats stats;
+	char why[64];
+	int stopped, closed;
+
+	stopped = record_stop(run->rec);
+	record_get_stats(run->rec, &stats);
+	run->rec = record_close(run->rec, &closed);
+	r = r ?: stopped ?: closed;
+	if (!wanted.quiet)
+		record_progress_end(&run->progress, &stats, wanted.dir);
+	if (r)
+		cli_error("the recording is not complete: %s",
+			  tocsin_errno_text(r, why, sizeof(why)));
+	return status_of(run, &stats, r);
+}
+
+static int child_prepare(struct run *run, char **argv)
+{
+	struct tocsin_err err = {0};
+	char number[16];
+	int r, fd;
+
+	r = child_find(&run->child, argv[0], &err);
+	if (r)
+		return cli_fail(r == -ENOENT ? CLI_NOT_FOUND : CLI_CANNOT_RUN, &err);
+	r = record_arena(run->rec, ARENA_BYTES, &fd);
+	if (r == 0) {
+		(void)snprintf(number, sizeof(number), "%d", fd);
+		r = setenv(ARENA_ENV, number, 1) ? -errno : 0;
+	}
+	if (r)
+		cli_error("what processes do before they are found is not recorded: %s",
+			  strerror(-r));
+	r = child_start(&run->child, argv, &err);
+	(void)unsetenv(ARENA_ENV); /* the name is no secret */
+	if (r)
+		return cli_fail(CLI_WATCH_FAILED, &err);
+	run->has_child = true;
+	return -1;
+}
+
+static int record_run(struct run *run, const struct record_options *opts, char **command)
+{
+	struct tocsin_err err = {0};
+	int status = -1, r;
+
+	r = record_open(opts, say, run, &err, &run->rec);
+	if (r)
+		return cli_fail((enum cli_status)status_of_failure(run, r), &err);
+	if (*command)
+		status = child_prepare(run, command);
+	if (status < 0)
+		status = pids_add(run);
+	if (status < 0) {
+		run->end_ns = wanted.duration_ns ? clock_now_ns() + wanted.duration_ns : 0;
+		record_progress_begin(&run->progress, !wanted.quiet);
+		if (run->has_child) {
+			r = child_go(&run->child, &err);
+			if (r)
+				status = cli_fail(r == -ENOENT ? CLI_NOT_FOUND : CLI_CANNOT_RUN,
+						  &err);
+		}
+	}
+	if (status < 0) {
+		r = loop(run);
+		if (run->signal && run->has_child)
+			child_stop(run);
+		return finish(run, r);
+	}
+	(void)record_stop(run->rec);
+	run->rec = record_close(run->rec, &r);
+	return status;
+}
+
+static int flight_run(void)
+{
+	for (size_t i = 0; i < wanted.pid.nr; i++) {
+		struct tocsin_err err = {0};
+		struct run none = {0};
+		uint64_t pid;
+		int r;
+
+		if (tocsin_parse_u64(wanted.pid.item[i], &pid) || !pid || pid > INT_MAX)
+			return cli_usage(&cmd_record_usage, "'%s' is no process id",
+					 wanted.pid.item[i]);
+		wanted.args.wish.mode = CONTROL_MODE_OVERWRITE;
+		r = record_flight(wanted.off ? NULL : &wanted.args.wish, (pid_t)pid, &err);
+		if (r)
+			return cli_fail((enum cli_status)status_of_failure(&none, r), &err);
+	}
+	return CLI_OK;
+}
+
+static int rotate_read(struct record_options *opts)
+{
+	if (!wanted.rotate)
+		return wanted.keep || wanted.zstd
+			       ? cli_usage(&cmd_record_usage, "--keep and --zstd go with --rotate")
+			       : -1;
+	opts->trace.is_chunked = true;
+	if (tocsin_parse_size(wanted.rotate, &opts->rotate_bytes) == 0 && opts->rotate_bytes)
+		return -1;
+	opts->rotate_bytes = 0;
+	if (tocsin_parse_duration(wanted.rotate, &opts->rotate_ns) == 0 && opts->rotate_ns)
+		return -1;
+	return cli_usage(&cmd_record_usage,
+			 "--rotate '%s' is neither a size (100M) nor a time (10s)", wanted.rotate);
+}
+
+static int options_check(bool has_child)
+{
+	bool named = wanted.pid.nr || wanted.all || has_child;
+
+	if (!named)
+		return cli_usage(&cmd_record_usage,
+				 "no process to record: give -p PID, -- CMD, or -a for all");
+	if (wanted.flight && (wanted.all || has_child || !wanted.pid.nr))
+		return cli_usage(&cmd_record_usage, "--flight goes with -p PID");
+	if (wanted.off && !wanted.flight)
+		return cli_usage(&cmd_record_usage, "--off goes with --flight");
+	if (wanted.zstd && !record_chunk_has_zstd())
+		return cli_usage(&cmd_record_usage, "this tocsin was built without zstd");
+	return -1;
+}
+
+/* A command line as people would write it, near enough. */
+static const char *command_text(char **argv, char *buf, size_t len)
+{
+	size_t used = 0;
+
+	buf[0] = 0;
+	for (; *argv && used < len; argv++)
+		used += (size_t)snprintf(buf + used, len - used, "%s%s", used ? " " : "", *argv);
+	return buf;
+}
+
+/* A ring is a descriptor and a file is another: a thousand processes have many. */
+static void descriptors_raise(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+		limit.rlim_cur = limit.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &limit); /* as many as we may */
+	}
+}
+
+int cmd_record(int argc, char **argv)
+{
+	struct record_options opts = {0};
+	struct run run = {.signal_fd = -1};
+	char command[1024];
+	int operands, after, status;
+
+	status = cli_parse(&cmd_record_usage, argc, argv, &operands, &after);
+	if (status < 0 && wanted.recover)
+		status = record_recover_run(wanted.recover);
+	if (status < 0 && operands < after)
+		status = cli_usage(&cmd_record_usage, "unexpected '%s'", argv[operands]);
+	if (status < 0)
+		status = options_check(after < argc);
+	if (status < 0)
+		status = record_args_read(&wanted.args, &cmd_record_usage, wanted.follow);
+	if (status < 0 && wanted.flight)
+		status = flight_run();
+	if (status < 0)
+		status = rotate_read(&opts);
+	if (status < 0 && signals_open(&run))
+		status = CLI_FAILED;
+	if (status < 0) {
+		opts.wish = wanted.args.wish;
+		opts.is_all = wanted.all;
+		opts.trace.dir = wanted.dir;
+		opts.trace.version = TOCSIN_VERSION;
+		opts.trace.command = command_text(argv + after, command, sizeof(command));
+		opts.trace.is_ctf2 = wanted.ctf == 2;
+		opts.trace.is_zstd = wanted.zstd;
+		opts.trace.keep = wanted.keep;
+		descriptors_raise();
+		status = record_run(&run, &opts, argv + after);
+	}
+	if (run.has_child)
+		child_done(&run.child);
+	if (run.signal_fd >= 0)
+		(void)close(run.signal_fd);
+	record_args_done(&wanted.args);
+	opt_strings_done(&wanted.pid);
+	return status;
+}

@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: MIT
+/*
+ * What a recording writes into control pages: docs/formats/control.md, "Sessions". The order
+ * matters to the library: the session before its generation, filters before the enable bytes that
+ * ask them.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../ctf/described.h"
+#include "record_internal.h"
+
+bool record_glob(const char *pattern, const char *text)
+{
+	const char *star = NULL, *mark = NULL;
+
+	while (*text) {
+		if (*pattern == '*') {
+			star = pattern++;
+			mark = text;
+		} else if (*pattern == '?' || *pattern == *text) {
+			pattern++;
+			text++;
+		} else if (star) {
+			/* Let the last star take one more: linear in each star's part. */
+			pattern = star + 1;
+			text = ++mark;
+		} else {
+			return false;
+		}
+	}
+	while (*pattern == '*')
+		pattern++;
+	return !*pattern;
+}
+
+int record_wish_rule(struct record_wish *wish, const char *glob, unsigned level, bool is_on)
+{
+	struct control_rule *rule;
+	int len;
+
+	if (wish->nr_rules == RECORD_RULES_MAX)
+		return -E2BIG;
+	rule = &wish->rule[wish->nr_rules];
+	len = snprintf(rule->pattern, sizeof(rule->pattern), "%s%s", glob,
+		       strchr(glob, ':') || !strcmp(glob, "*") ? "" : ":*");
+	if (len < 0 || (size_t)len >= sizeof(rule->pattern))
+		return -ENAMETOOLONG;
+	rule->level = (uint8_t)level;
+	rule->enable = is_on;
+	wish->nr_rules++;
+	return 0;
+}
+
+void session_fill(struct control_session *s, const struct record_wish *wish, uint64_t id)
+{
+	s->abi = CONTROL_ABI;
+	s->owner_pid = (uint32_t)getpid();
+	s->owner_start_ticks = discover_start_ticks(getpid());
+	s->flags = CONTROL_SESSION_AUTO | (wish->is_inherited ? CONTROL_SESSION_INHERIT : 0);
+	s->session_id = id;
+	s->mode = wish->mode;
+	s->block_ns = wish->block_ns;
+	s->ring_bytes = wish->ring_bytes;
+	s->side_bytes = wish->side_bytes;
+	s->watermark = (uint32_t)(wish->ring_bytes / 8);
+	s->is_waiting = 1; /* we sleep most of the time, and a wake too many costs little */
+}
+
+/* The number of the layout with these contexts; a new one if there is none. */
+static int layout_choose(struct control_session *s, uint32_t contexts, uint8_t *ret_number)
+{
+	if (!s->nr_layouts)
+		s->nr_layouts = 1; /* layout 0 is the empty one, always: see control.h */
+	for (uint32_t i = 0; i < s->nr_layouts; i++)
+		if (s->layout[i] == contexts) {
+			*ret_number = (uint8_t)i;
+			return 0;
+		}
+	if (s->nr_layouts >= CONTROL_LAYOUTS)
+		return -ENOSPC;
+	*ret_number = (uint8_t)s->nr_layouts;
+	s->layout[s->nr_layouts++] = contexts;
+	return 0;
+}
+
+static uint8_t enable_byte(const struct control_rule *rule, uint8_t layout)
+{
+	if (!rule->enable)
+		return 0;
+	return (uint8_t)((layout + 1) | (rule->filter ? CONTROL_ON_FILTER : 0));
+}
+
+static void rules_fill(struct control_session *s, const struct record_wish *wish, uint8_t layout)
+{
+	memset(s->rule, 0, sizeof(s->rule));
+	s->nr_rules = wish->nr_rules;
+	for (uint32_t i = 0; i < wish->nr_rules; i++) {
+		s->rule[i] = wish->rule[i];
+		s->rule[i].enable = enable_byte(&wish->rule[i], layout);
+	}
+}
+
+static int session_write(struct record_process *p)
+{
+	uint32_t generation = p->session.generation;
+	int r = control_file_write(&p->page, CONTROL_SESSION_AT, &p->session, sizeof(p->session));
+
+	if (r == 0) {
+		p->session.generation = ++generation;
+		r = control_file_write(
+			&p->page, CONTROL_SESSION_AT + offsetof(struct control_session, generation),
+			&generation, sizeof(generation));
+	}
+	return r;
+}
+
+/* What the last owner left, made sound: it is not trusted more than anything else in the page. */
+static int session_read(struct record_process *p)
+{
+	struct control_session *s = &p->session;
+	int r = control_file_read(&p->page, CONTROL_SESSION_AT, s, sizeof(*s));
+
+	if (r)
+		return r;
+	if (s->abi != CONTROL_ABI) {
+		uint32_t generation = s->generation;
+
+		*s = (struct control_session){.generation = generation};
+	}
+	if (s->nr_layouts > CONTROL_LAYOUTS)
+		s->nr_layouts = 0;
+	return 0;
+}
+
+static int busy(struct record_process *p, struct tocsin_err *err)
+{
+	uint32_t owner = 0;
+
+	(void)control_file_read(&p->page,
+				CONTROL_SESSION_AT + offsetof(struct control_session, owner_pid),
+				&owner, sizeof(owner)); /* 0 will do */
+	return tocsin_err_fail(-EBUSY, err, "process %d '%s' is being recorded by process %u",
+			       (int)p->pid, p->comm, owner);
+}
+
+int session_take(struct recorder *rec, struct record_process *p, bool *ret_continued,
+		 struct tocsin_err *err)
+{
+	const struct record_wish *wish = &rec->opts->wish;
+	int r = control_file_lock(&p->page);
+
+	if (r == -EBUSY)
+		return busy(p, err);
+	if (!r)
+		r = session_read(p);
+	if (!r) {
+		*ret_continued = p->session.session_id != 0;
+		r = layout_choose(&p->session, wish->contexts, &p->layout_number);
+	}
+	if (r == -ENOSPC)
+		return tocsin_err_fail(
+			r, err,
+			"process %d '%s' has had %d different sets of contexts; it must be restarted for another",
+			(int)p->pid, p->comm, CONTROL_LAYOUTS);
+	if (!r) {
+		session_fill(&p->session, wish, rec->session_id);
+		rules_fill(&p->session, wish, p->layout_number);
+		r = session_write(p);
+	}
+	if (!r && wish->filters)
+		r = control_file_write(&p->page, CONTROL_FILTERS_AT, wish->filters,
+				       CONTROL_FILTER_BYTES);
+	if (r)
+		return tocsin_err_fail(r, err, "cannot take the session of process %d '%s': %s",
+				       (int)p->pid, p->comm, strerror(-r));
+	p->is_owner = true;
+	return 0;
+}
+
+/* The last rule that matches decides. */
+static uint8_t class_enable(const struct record_process *p, const struct control_class *class,
+			    uint16_t *ret_filter)
+{
+	char name[2 * CTF_NAME_MAX];
+	uint8_t enable = 0;
+
+	*ret_filter = 0;
+	(void)snprintf(name, sizeof(name), "%s:%s", ctf_described_text(class, class->provider),
+		       ctf_described_text(class, class->name));
+	for (uint32_t i = 0; i < p->session.nr_rules; i++) {
+		const struct control_rule *rule = &p->session.rule[i];
+
+		if (class->level > rule->level || !record_glob(rule->pattern, name))
+			continue;
+		enable = rule->enable;
+		*ret_filter = rule->filter;
+	}
+	return enable;
+}
+
+int session_enable(struct recorder *rec, struct record_process *p, uint32_t first)
+{
+	uint16_t filter[CONTROL_CLASSES];
+	uint8_t enable[CONTROL_CLASSES];
+	uint32_t nr = p->nr_classes - first;
+	int r;
+
+	(void)rec;
+	if (!nr)
+		return 0;
+	for (uint32_t i = 0; i < nr; i++)
+		enable[i] = class_enable(p, p->class[first + i], &filter[i]);
+	r = control_file_write(&p->page, CONTROL_FILTER_OF_AT + first * sizeof(filter[0]), filter,
+			       nr * sizeof(filter[0]));
+	return r ?: control_file_write(&p->page, CONTROL_ENABLE_AT + first, enable, nr);
+}
+
+int session_silence(struct record_process *p)
+{
+	static const uint8_t off[CONTROL_CLASSES];
+	int r;
+
+	if (!p->is_owner)
+		return 0;
+	/* First the rules: what is described from now on stays off. */
+	p->session.flags = 0;
+	p->session.nr_rules = 0;
+	r = session_write(p);
+	return control_file_write(&p->page, CONTROL_ENABLE_AT, off, sizeof(off)) ?: r;
+}
+
+int session_release(struct record_process *p)
+{
+	int r;
+
+	if (!p->is_owner)
+		return 0;
+	p->session.session_id = 0;
+	p->session.owner_pid = 0;
+	p->session.owner_start_ticks = 0;
+	p->session.is_waiting = 0;
+	r = session_write(p);
+	control_file_unlock(&p->page);
+	p->is_owner = false;
+	return r;
+}
