@@ -28,6 +28,7 @@
  */
 #include "tracee.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <linux/futex.h>
 #include <sched.h>
@@ -129,6 +130,24 @@ static uint32_t choose_clock(void)
 #endif
 }
 
+/* Weak: a program that is linked statically has no dlopen(), and is not unloaded. */
+extern __typeof__(dladdr) dladdr __attribute__((weak));
+extern __typeof__(dlopen) dlopen __attribute__((weak));
+
+/*
+ * A plugin may have this library linked in, and be unloaded. Threads that traced there last still
+ * have their restartable section armed, and the kernel kills who has one that it cannot read. So
+ * the plugin stays. (The shared library is linked with -z nodelete, which says the same.)
+ */
+static void stay_loaded(void)
+{
+	Dl_info self;
+
+	if (dladdr && dlopen && dladdr(&tracee, &self) && self.dli_fname)
+		(void)dlopen(self.dli_fname, RTLD_LAZY | RTLD_NOLOAD |
+						     RTLD_NODELETE); /* the program itself: NULL */
+}
+
 static int wiped_new(void)
 {
 	size_t bytes = (size_t)sysconf(_SC_PAGESIZE);
@@ -153,6 +172,7 @@ static void tracee_init(void)
 
 	if (__atomic_exchange_n(&state, 1, __ATOMIC_ACQ_REL))
 		return;
+	stay_loaded();
 	(void)rseq_init(); /* where it cannot be used everything goes to the side ring */
 	ring_init(choose_clock(), &rings_hooks);
 	if (wiped_new() == 0 && ring_writer_new(&tracee.rings) == 0) {

@@ -222,7 +222,7 @@ static void mode_signals(void)
 
 	if (sigaction(SIGALRM, &sa, NULL) || setitimer(ITIMER_REAL, &often, NULL))
 		_exit(5);
-	while (ticks < 300)
+	while (ticks < 60)
 		step(0);
 	(void)setitimer(ITIMER_REAL, &never, NULL); /* cannot fail */
 	say(0);
