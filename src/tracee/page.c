@@ -325,12 +325,6 @@ static int take_over(struct control_page *page, const struct control_page *old,
 	memcpy(page->classes, old->classes, tracee.class_bytes);
 	page->tracee.class_bytes = tracee.class_bytes;
 	page->tracee.nr_classes = tracee.nr_classes;
-	page->tracee.slot_tp_offset = old->tracee.slot_tp_offset;
-	page->tracee.slot_rseq_offset = old->tracee.slot_rseq_offset;
-	page->tracee.slot_bytes = old->tracee.slot_bytes;
-	page->tracee.slot_abi = old->tracee.slot_abi;
-	page->tracee.slot_magic = old->tracee.slot_magic;
-	page->tracee.min_budget_ns = old->tracee.min_budget_ns;
 	return 0;
 }
 
@@ -379,6 +373,7 @@ int page_make(void)
 	tracee.page_offset = n.offset;
 	tracee.page_inode = n.st.st_ino;
 	tracee.page_device = n.fd >= 0 ? n.st.st_dev : tracee.arena.device; /* of all memfds */
+	section_publish();
 	__atomic_store_n(&n.page->tracee.magic, CONTROL_MAGIC, __ATOMIC_RELEASE);
 	if (n.fd < 0)
 		arena_announce(n.place, n.offset);

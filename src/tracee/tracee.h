@@ -156,6 +156,12 @@ int rings_make_all(void);
 /** rings_forget() - in a child of fork(): close what it inherited. With the lock held. */
 void rings_forget(void);
 
+/* ---- section.c ---- */
+
+/** section_publish() - the place of threads' section slots into the page, once there is a section.
+ */
+void section_publish(void);
+
 /* ---- context.c ---- */
 
 /**

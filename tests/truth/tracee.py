@@ -290,6 +290,32 @@ def _(run):
     check(re.search(r"SigCgt:\s*0+\n", status), "a signal is handled")
 
 
+@suite.test("sections over budget, with their split")
+def _(run):
+    t = Traced(run, PROGRAMS / "tracee_sections")
+    check(t.page.u64(112) == 0, "a section slot is published before there is a section")
+    t.page.session()
+    t.page.enable(lambda cls: cls.flags == 1)
+    t.go().until("done")
+    check("all returned what they should" in t.lines, "\n".join(line for line in t.lines if "wrong" in line))
+    records, want = t.page.records(), t.truth()
+    check([r.cls.name for r in records] == [w["name"] for w in want], f"emitted {want}, recorded {records}")
+    for r, w in zip(records, want):
+        f = r.fields
+        check(f["elapsed_ns"] > f["budget_ns"] and f["elapsed_ns"] >= w["least_ms"] * 1e6, f"{r} should take {w}")
+        check(f["running_ns"] + f["waiting_ns"] + f["sleeping_ns"] + f["unknown_ns"] == f["elapsed_ns"], f"{r} does not sum")
+        check(f["keyed"] == bool(w["keyed"]) and f["key"] == w["key"], f"{r}: the key is wrong")
+        if w["keyed"]:
+            check(f["split"] == 0 and f["unknown_ns"] == f["elapsed_ns"], f"{r} claims a split")
+        else:
+            check(f["split"] == 1, f"{r} has no split")
+            busy = "inner late" == w["name"]
+            check((f["running_ns"] + f["waiting_ns"] > 3e6) if busy else f["sleeping_ns"] >= 1.5e6, f"{r}: the split is wrong")
+    offset, rseq_offset, size, abi, magic, budget = struct.unpack_from("<qqIIQQ", t.page.map, 88)
+    check(offset < 0 and size == 704 and abi == 1 and magic == 0x6E6F697463657354 and budget == 1, "the slot is published wrongly")
+    check(t.page.losses() == {"sections_deep": 5}, f"lost {t.page.losses()}")
+
+
 FILTERS = [  # what, tests, names, which records of kinds:unsigned and kinds:text pass
     ("number", [(2, 2, 0, 0xFFFE, 0xFFFF, 250)], ["a"], lambda n, f: f.get("a", 999) >= 250),  # !(a < 250), so also without a
     ("negative", [(2, 1, 0, 0xFFFF, 0xFFFE, -5)], ["b"], lambda n, f: isinstance(f.get("b"), int) and n != "other" and f["b"] < -5),
