@@ -312,7 +312,7 @@ def _(run):
             busy = "inner late" == w["name"]
             check((f["running_ns"] + f["waiting_ns"] > 3e6) if busy else f["sleeping_ns"] >= 1.5e6, f"{r}: the split is wrong")
     offset, rseq_offset, size, abi, magic, budget = struct.unpack_from("<qqIIQQ", t.page.map, 88)
-    check(offset < 0 and size == 704 and abi == 1 and magic == 0x6E6F697463657354 and budget == 1, "the slot is published wrongly")
+    check(offset < 0 and size == 704 and abi == 1 and magic == 0x6E6F697463657354 and budget == 1_000_000, "the slot is published wrongly")
     check(t.page.losses() == {"sections_deep": 5}, f"lost {t.page.losses()}")
 
 
