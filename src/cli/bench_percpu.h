@@ -12,6 +12,9 @@
 
 #include "bench_run.h"
 
+#define SLICES      41    /* of a measurement; the undisturbed ones count */
+#define SLICE_TURNS 10000 /* of the loop, in a slice */
+
 /* The pictures' charts. */
 enum bench_chart {
 	BENCH_CHART_NONE,

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: MIT
+/* Runs tocsin-bench-rivals and reads the number that it prints. */
+#include "bench_percpu_rival.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../base/cleanup.h"
+#include "bench_percpu.h"
+#include "bench_worker.h"
+
+#define PROGRAM "tocsin-bench-rivals"
+
+/* Beside this program, or where it was installed. Return: 0, -ENOENT. */
+static int program_find(char *path, size_t size)
+{
+	char self[PATH_MAX];
+	ssize_t len = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	char *slash;
+
+	if (len > 0) {
+		self[len] = '\0';
+		slash = strrchr(self, '/');
+		if (slash) {
+			*slash = '\0';
+			if ((size_t)snprintf(path, size, "%s/%s", self, PROGRAM) < size &&
+			    access(path, X_OK) == 0)
+				return 0;
+		}
+	}
+	(void)snprintf(path, size, "%s/%s", TOCSIN_LIBEXECDIR, PROGRAM); /* a constant that fits */
+	return access(path, X_OK) == 0 ? 0 : -ENOENT;
+}
+
+/* In the child. */
+static void program_become(const char *path, const struct bench_rival *rival, int out_fd)
+{
+	char *argv[] = {strdup(PROGRAM), strdup(rival->what),
+			rival->part ? strdup(rival->part) : NULL, NULL};
+	int null_fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+
+	if (rival->preload && *rival->preload ? setenv("LD_PRELOAD", rival->preload, 1)
+					      : unsetenv("LD_PRELOAD"))
+		_exit(3);
+	/* What the loader says of a library that is not there is said by our note. */
+	if (null_fd < 0 || dup2(null_fd, STDERR_FILENO) < 0 || dup2(out_fd, STDOUT_FILENO) < 0)
+		_exit(3);
+	(void)execv(path, argv);
+	_exit(3);
+}
+
+static double number_read(int fd)
+{
+	char text[64] = {0};
+	double ns = BENCH_NOT_HERE;
+	size_t len = 0;
+	ssize_t n;
+
+	while (len < sizeof(text) - 1 && (n = read(fd, text + len, sizeof(text) - 1 - len)) > 0)
+		len += (size_t)n;
+	return sscanf(text, "%lf", &ns) == 1 ? ns : BENCH_NOT_HERE;
+}
+
+static double program_run(const struct bench_run *run, const struct bench_rival *rival)
+{
+	char path[PATH_MAX];
+	double ns;
+	int fds[2];
+	pid_t pid;
+
+	if (program_find(path, sizeof(path)) < 0 || pipe2(fds, O_CLOEXEC))
+		return BENCH_NOT_HERE;
+	pid = bench_fork(run->cpu);
+	if (pid == 0)
+		program_become(path, rival, fds[1]);
+	(void)close(fds[1]); /* the child's end */
+	ns = pid > 0 ? number_read(fds[0]) : BENCH_NOT_HERE;
+	(void)close(fds[0]); /* read only */
+	bench_reap(pid);
+	return ns;
+}
+
+double bench_rival(struct bench_run *run, const struct bench_rival *rival)
+{
+	double ns = program_run(run, rival);
+	char note[BENCH_NOTE_LEN];
+
+	if (ns >= 0 || !rival->package)
+		return ns;
+	(void)snprintf(note, sizeof(note), "not measured: %s (Debian: %s)",
+		       rival->preload ? rival->preload : "liburcu", rival->package);
+	for (unsigned i = 0; i < run->nr_notes; i++)
+		if (strcmp(run->note[i], note) == 0)
+			return ns;
+	bench_note(run, "%s", note);
+	return ns;
+}

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: MIT
+/*
+ * tocsin-bench-rivals: what `tocsin bench percpu` compares with and does not want in its own
+ *process.
+ *
+ *	tocsin-bench-rivals malloc|urcu_memb|urcu_bp [PART]
+ *
+ * Prints what one pair of calls takes, in ns. Allocators come by LD_PRELOAD, since they cannot be
+ *had by dlopen() (their thread-local storage must be there at the start); liburcu by linking, which
+ *would make it a library of the tool. PART: of the path of the library that malloc() must come
+ *from, lest libc's is measured when the loader did not find the other.
+ *
+ * Exit status: 0, 2 wrong usage, 3 not to be had here.
+ */
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench_percpu.h"
+
+#if TOCSIN_HAS_URCU
+#	define _LGPL_SOURCE /* its inline functions, as ours are */
+#	include <urcu/urcu-bp.h>
+#	include <urcu/urcu-memb.h>
+#endif
+
+#define ITEM_BYTES 64
+
+static void *volatile held;
+
+static inline void malloc_pair(void)
+{
+	char *item = malloc(ITEM_BYTES);
+
+	held = item; /* an allocation that nobody sees may be left out */
+	*item = 1;
+	free(item);
+}
+
+BENCH_PERCPU_LOOP(malloc_pair_ns, malloc_pair());
+
+#if TOCSIN_HAS_URCU
+static inline void urcu_memb_pair(void)
+{
+	urcu_memb_read_lock();
+	urcu_memb_read_unlock();
+}
+
+static inline void urcu_bp_pair(void)
+{
+	urcu_bp_read_lock();
+	urcu_bp_read_unlock();
+}
+
+BENCH_PERCPU_LOOP(urcu_memb_pair_ns, urcu_memb_pair());
+BENCH_PERCPU_LOOP(urcu_bp_pair_ns, urcu_bp_pair());
+#endif
+
+/* Is malloc() from a library with @part in its path? */
+static int malloc_is_of(const char *part)
+{
+	void *(*function)(size_t) = malloc;
+	void *address;
+	Dl_info info;
+
+	memcpy(&address, &function, sizeof(address));
+	return dladdr(address, &info) && info.dli_fname && strstr(info.dli_fname, part);
+}
+
+static double measure(const char *what, const char *part)
+{
+	if (strcmp(what, "malloc") == 0)
+		return part && !malloc_is_of(part) ? BENCH_NOT_HERE
+						   : bench_percpu_malloc_pair_ns(NULL);
+#if TOCSIN_HAS_URCU
+	if (strcmp(what, "urcu_memb") == 0) {
+		double ns;
+
+		urcu_memb_register_thread();
+		ns = bench_percpu_urcu_memb_pair_ns(NULL);
+		urcu_memb_unregister_thread();
+		return ns;
+	}
+	if (strcmp(what, "urcu_bp") == 0)
+		return bench_percpu_urcu_bp_pair_ns(NULL);
+#endif
+	return BENCH_NOT_HERE;
+}
+
+int main(int argc, char **argv)
+{
+	double ns;
+
+	if (argc < 2) {
+		(void)fprintf(stderr, "tocsin-bench-rivals: started by 'tocsin bench percpu'\n");
+		return 2;
+	}
+	ns = measure(argv[1], argc > 2 ? argv[2] : NULL);
+	if (ns < 0)
+		return 3;
+	return printf("%.4f\n", ns) > 0 ? 0 : 3;
+}
