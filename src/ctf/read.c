@@ -239,6 +239,7 @@ static int input_add(struct ctf_reader *r, const char *name)
 	if (!in)
 		return -ENOMEM;
 	in->reader = r;
+	in->range = r->options.range;
 	in->map.fd = -1;
 	in->name = strdup(name);
 	in->state.slot = calloc(r->now->plan.nr_slots, sizeof(*in->state.slot));

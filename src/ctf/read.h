@@ -37,6 +37,11 @@ struct ctf_loss {
 	int64_t end_ns;      /* and at the latest */
 };
 
+/* What part of a trace is wanted. */
+struct ctf_range {
+	int64_t from_ns, to_ns; /* since 1970, both inclusive */
+};
+
 #define CTF_WRONG_LEN 384
 
 struct ctf_input {
@@ -50,6 +55,7 @@ struct ctf_input {
 	uint64_t end;        /* of the content, in the same unit */
 	uint64_t ticks;      /* the clock */
 	struct ctf_clock clock;
+	struct ctf_range range;           /* that is wanted */
 	const struct plan_stream *stream; /* its class; NULL: no packet yet */
 	bool is_bits;
 	bool is_open; /* within a packet */
@@ -75,11 +81,6 @@ struct ctf_input {
 	uint64_t nr_events; /* stepped over so far */
 	char wrong[CTF_WRONG_LEN];
 	struct ctf_input *next;
-};
-
-/* What part of a trace is wanted. */
-struct ctf_range {
-	int64_t from_ns, to_ns; /* since 1970, both inclusive */
 };
 
 struct ctf_reader_options {

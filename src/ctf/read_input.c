@@ -319,7 +319,7 @@ static int event_end(struct ctf_input *in, uint64_t body, uint64_t *ret_end)
 
 /* Steps over one record of a ring. Return: CTF_EVENT, CTF_END behind the last one, else what is
  * wrong. */
-static inline int record_step(struct ctf_input *in)
+static inline __attribute__((always_inline)) int record_step_at(struct ctf_input *in)
 {
 	uint64_t at = (in->at + 7) & ~(uint64_t)7, ticks = in->ticks, head, body, end, id;
 	const struct plan_event *event;
@@ -348,7 +348,9 @@ static inline int record_step(struct ctf_input *in)
 	event = id < in->stream->nr_by_id ? in->stream->by_id[id] : plan_event_find(in->stream, id);
 	if (__builtin_expect(!event, 0)) {
 		r = event_unknown(in, id);
-		return r == CTF_EVENT ? record_step(in) : r;
+		if (r != CTF_EVENT)
+			return r;
+		event = plan_event_find(in->stream, id); /* which the new metadata has */
 	}
 	in->ticks = ticks;
 	in->event = event;
@@ -366,6 +368,11 @@ static inline int record_step(struct ctf_input *in)
 	in->at = end;
 	in->t_ns = ctf_clock_ns(&in->clock, ticks);
 	return CTF_EVENT;
+}
+
+static int record_step(struct ctf_input *in)
+{
+	return record_step_at(in);
 }
 
 /* The same for any other layout. */
@@ -437,16 +444,14 @@ static int slow_step(struct ctf_input *in, int step)
 
 int ctf_input_step(struct ctf_input *in)
 {
-	const struct ctf_reader_options *o;
 	int step = CTF_END;
 
 	if (__builtin_expect(in->is_over, 0))
 		return CTF_END;
 	if (__builtin_expect(in->is_open, 1)) {
-		step = in->is_bits ? general_step(in) : record_step(in);
-		o = ctf_reader_options(in->reader);
-		if (__builtin_expect(step == CTF_EVENT && in->t_ns >= o->range.from_ns &&
-					     in->t_ns <= o->range.to_ns,
+		step = in->is_bits ? general_step(in) : record_step_at(in);
+		if (__builtin_expect(step == CTF_EVENT && in->t_ns >= in->range.from_ns &&
+					     in->t_ns <= in->range.to_ns,
 				     1)) {
 			in->nr_events++;
 			return CTF_EVENT;

@@ -78,6 +78,7 @@ static int op_add(struct builder *b, enum plan_code code, const struct meta_type
 		.scope = (uint8_t)b->scope,
 		.type = type,
 		.name = name,
+		.name_len = (uint16_t)(name ? strnlen(name, UINT16_MAX) : 0),
 		.align_bits = type ? type->align_bits : 1,
 		.slot = PLAN_NO_SLOT,
 		.from = PLAN_NO_SLOT,
@@ -546,6 +547,11 @@ static int event_make(struct builder *b, struct plan_stream *s, struct plan_even
 	if (r == 0)
 		r = plan_finish(b);
 	b->nr_entries = nr_entries;
+	for (uint32_t i = 0; i < event->body.nr_ops && r == 0; i++) {
+		struct plan_op *op = &event->body.op[i];
+
+		op->is_plain = op->slot == PLAN_NO_SLOT && !op->role && !op->is_time;
+	}
 	if (r == 0)
 		r = plan_skip_make(&event->body, s->header_kind == PLAN_HEADER_TOCSIN ? 8 : 1);
 	if (r < 0)

@@ -37,9 +37,10 @@ struct ctf_value {
 	const char *name;             /* NULL: an element of an array */
 	const struct meta_type *type; /* that it was declared with */
 	uint32_t nr_below;
-	enum plan_scope scope;
-	bool is_text; /* text and len, no terminator; also arrays of characters */
-	size_t len;   /* bytes of text; or elements of an array */
+	uint16_t name_len;
+	uint8_t scope; /* enum plan_scope */
+	bool is_text;  /* text and len, no terminator; also arrays of characters */
+	size_t len;    /* bytes of text; or elements of an array */
 	union {
 		uint64_t u;
 		int64_t i;

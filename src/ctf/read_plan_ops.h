@@ -29,10 +29,12 @@ struct plan_op {
 	uint8_t role;
 	bool is_signed;
 	bool is_big;
-	bool is_time; /* moves the clock */
-	bool is_uuid; /* PLAN_LOOP: the UUID of a packet's header */
-	bool is_root; /* PLAN_OPEN: a scope */
+	bool is_time;  /* moves the clock */
+	bool is_uuid;  /* PLAN_LOOP: the UUID of a packet's header */
+	bool is_root;  /* PLAN_OPEN: a scope */
+	bool is_plain; /* PLAN_INT: nothing but a value */
 	uint8_t scope;
+	uint16_t name_len;
 	uint32_t align_bits;
 	uint32_t slot;   /* where an integer goes that something refers to; PLAN_NO_SLOT */
 	uint32_t from;   /* slot of a length or tag; PLAN_NO_SLOT: count is the length */

@@ -33,7 +33,7 @@ static int fail(struct plan_state *st, const char *wrong)
 
 /* ---- numbers */
 
-static uint64_t load(const uint8_t *p, unsigned bits)
+static inline uint64_t load(const uint8_t *p, unsigned bits)
 {
 	uint16_t v16;
 	uint32_t v32;
@@ -61,14 +61,14 @@ static uint64_t load_bits(const uint8_t *base, uint64_t at, unsigned bits, bool 
 	return bits == 64 ? (uint64_t)v : (uint64_t)v & ((UINT64_C(1) << bits) - 1);
 }
 
-static uint64_t extend(uint64_t v, unsigned bits)
+static inline uint64_t extend(uint64_t v, unsigned bits)
 {
 	unsigned unused = 64 - bits;
 
 	return (uint64_t)((int64_t)(v << unused) >> unused);
 }
 
-static int align(struct plan_state *st, uint64_t bits)
+static inline int align(struct plan_state *st, uint64_t bits)
 {
 	uint64_t at = (st->at_bits + bits - 1) & ~(bits - 1);
 
@@ -145,25 +145,43 @@ static double float_of(uint64_t v, unsigned bits)
 
 /* ---- values */
 
-static int value_add(struct run *run, const struct plan_op *op, struct ctf_value **ret_value)
+static int values_grow(struct run *run)
 {
 	struct ctf_values *v = run->values;
+	size_t capacity = v->capacity ? 2 * v->capacity : 64;
+	struct ctf_value *item;
 
-	if (v->nr == v->capacity) {
-		size_t capacity = v->capacity ? 2 * v->capacity : 64;
-		struct ctf_value *item;
+	if (v->nr >= PLAN_VALUES_MAX)
+		return fail(run->st, "an event of too many values");
+	item = reallocarray(v->item, capacity, sizeof(*item));
+	if (!item)
+		return -ENOMEM;
+	v->item = item;
+	v->capacity = capacity;
+	return 0;
+}
 
-		if (v->nr >= PLAN_VALUES_MAX)
-			return fail(run->st, "an event of too many values");
-		item = reallocarray(v->item, capacity, sizeof(*item));
-		if (!item)
-			return -ENOMEM;
-		v->item = item;
-		v->capacity = capacity;
+static inline int value_add(struct run *run, const struct plan_op *op, struct ctf_value **ret_value)
+{
+	struct ctf_values *v = run->values;
+	struct ctf_value *value;
+
+	if (__builtin_expect(v->nr == v->capacity, 0)) {
+		int r = values_grow(run);
+
+		if (r < 0)
+			return r;
 	}
-	*ret_value = &v->item[v->nr++];
-	**ret_value = (struct ctf_value){
-		.name = op->name, .type = op->type, .scope = (enum plan_scope)op->scope};
+	value = &v->item[v->nr++];
+	value->name = op->name;
+	value->type = op->type;
+	value->nr_below = 0;
+	value->name_len = op->name_len;
+	value->scope = op->scope;
+	value->is_text = false;
+	value->len = 0;
+	value->u = 0;
+	*ret_value = value;
 	return 0;
 }
 
@@ -180,14 +198,27 @@ void ctf_values_done(struct ctf_values *v)
 
 /* ---- steps */
 
-static int run_int(struct run *run, const struct plan_op *op)
+static inline int run_int(struct run *run, const struct plan_op *op)
 {
+	struct plan_state *st = run->st;
 	struct ctf_value *value;
-	uint64_t v;
-	int r = read_int(run->st, op, &v);
+	uint64_t at, v;
+	int r;
 
-	if (r < 0 || !run->values)
-		return r;
+	/* What most fields are: a value, and in the packet. */
+	at = (st->at_bits + op->align_bits - 1) & ~(uint64_t)(op->align_bits - 1);
+	if (op->is_plain && op->code == PLAN_INT && at + op->bits <= st->end_bits) {
+		st->at_bits = at + op->bits;
+		if (!run->values)
+			return 0;
+		v = load(st->base + at / 8, op->bits);
+		if (op->is_signed)
+			v = extend(v, op->bits);
+	} else {
+		r = read_int(st, op, &v);
+		if (r < 0 || !run->values)
+			return r;
+	}
 	r = value_add(run, op, &value);
 	if (r == 0)
 		value->u = v;
@@ -257,7 +288,7 @@ static int run_text(struct run *run, const struct plan_op *op)
 	return text_add(run, op, at, strnlen((const char *)st->base + at / 8, nr));
 }
 
-static int run_open(struct run *run, const struct plan_op *op)
+static inline int run_open(struct run *run, const struct plan_op *op)
 {
 	struct ctf_value *value;
 	int r = align(run->st, op->align_bits);
@@ -377,6 +408,23 @@ int plan_run(const struct plan *plan, struct plan_state *st, struct ctf_values *
 
 /* ---- the short list */
 
+/* The zero byte of a text, or NULL. Texts are short: eight bytes at a time, and no call. */
+static inline const uint8_t *text_end(const uint8_t *p, const uint8_t *end)
+{
+	const uint64_t ones = UINT64_C(0x0101010101010101);
+	uint64_t word, zero;
+
+	for (; end - p >= 8; p += 8) {
+		memcpy(&word, p, sizeof(word));
+		zero = (word - ones) & ~word & (ones << 7);
+		if (zero) /* the lowest mark is right; those above it may not be */
+			return p + __builtin_ctzll(zero) / 8;
+	}
+	while (p < end && *p)
+		p++;
+	return p < end ? p : NULL;
+}
+
 int plan_end(const struct plan *plan, struct plan_state *st, uint64_t at, uint64_t end,
 	     uint64_t *ret_end)
 {
@@ -390,7 +438,7 @@ int plan_end(const struct plan *plan, struct plan_state *st, uint64_t at, uint64
 		case SKIP_BYTES: at += s->n; break;
 		case SKIP_ALIGN: at = (at + s->n - 1) & ~(s->n - 1); break;
 		case SKIP_STRING:
-			zero = at < end ? memchr(st->base + at, 0, end - at) : NULL;
+			zero = at < end ? text_end(st->base + at, st->base + end) : NULL;
 			if (!zero) {
 				st->at_bits = at * 8;
 				return fail(st, "string without an end");

@@ -30,6 +30,7 @@ struct print {
 	int64_t last_ns; /* time of the line before */
 	int64_t second;  /* whose text is in `clock` */
 	char clock[32];
+	size_t clock_len;
 	struct print_packet *packet; /* owned: of each stream */
 	unsigned nr_packets;
 };

@@ -20,6 +20,12 @@
 
 #define SECOND_NS 1000000000
 
+static void put_colour(struct print *p, enum colour colour)
+{
+	if (__builtin_expect(p->style.has_colour, 0))
+		word_colour(&p->out, &p->style, colour);
+}
+
 /* ---- time */
 
 static void second_set(struct print *p, int64_t second)
@@ -32,12 +38,12 @@ static void second_set(struct print *p, int64_t second)
 	    !strftime(p->clock, sizeof(p->clock),
 		      p->time == PRINT_TIME_DATE ? "%Y-%m-%d %H:%M:%S" : "%H:%M:%S", &tm))
 		(void)snprintf(p->clock, sizeof(p->clock), "%lld", (long long)second);
+	p->clock_len = strlen(p->clock);
 }
 
 static void put_time(struct print *p, int64_t t_ns)
 {
 	int64_t second = t_ns / SECOND_NS, rest = t_ns % SECOND_NS;
-	char text[10];
 
 	if (rest < 0) {
 		rest += SECOND_NS;
@@ -45,16 +51,13 @@ static void put_time(struct print *p, int64_t t_ns)
 	}
 	if (second != p->second)
 		second_set(p, second);
-	pen_text(&p->out, p->clock);
-	text[0] = '.';
-	(void)pen_digits(text + 1, (uint64_t)rest, 9);
-	pen_bytes(&p->out, text, sizeof(text));
+	pen_bytes(&p->out, p->clock, p->clock_len);
+	pen_fraction(&p->out, (uint32_t)rest);
 }
 
 static void put_delta(struct print *p, int64_t t_ns)
 {
 	uint64_t ns = p->has_last ? (uint64_t)t_ns - (uint64_t)p->last_ns : 0;
-	char text[10];
 
 	pen_char(&p->out, ' ');
 	/* Times of a stream that was late, or of a broken one. */
@@ -62,9 +65,7 @@ static void put_delta(struct print *p, int64_t t_ns)
 	if (p->has_last && t_ns < p->last_ns)
 		ns = 0 - ns;
 	pen_u64(&p->out, ns / SECOND_NS);
-	text[0] = '.';
-	(void)pen_digits(text + 1, ns % SECOND_NS, 9);
-	pen_bytes(&p->out, text, sizeof(text));
+	pen_fraction(&p->out, (uint32_t)(ns % SECOND_NS));
 }
 
 /* ---- values */
@@ -106,24 +107,28 @@ static void put_quoted(struct out *o, const char *text, size_t len)
 	pen_char(o, '"');
 }
 
-static void put_integer(struct out *o, const struct ctf_value *v)
+static inline void put_integer(struct out *o, const struct ctf_value *v)
 {
 	const struct meta_type *type = v->type;
-	uint64_t bits = type->size_bits < 64 ? v->u & ((UINT64_C(1) << type->size_bits) - 1) : v->u;
+	uint64_t bits;
 
+	if (__builtin_expect(type->base == 10, 1)) {
+		if (type->is_signed)
+			pen_i64(o, v->i);
+		else
+			pen_u64(o, v->u);
+		return;
+	}
+	bits = type->size_bits < 64 ? v->u & ((UINT64_C(1) << type->size_bits) - 1) : v->u;
 	if (type->base == 16) {
 		pen_bytes(o, "0x", 2);
 		pen_power(o, bits, 4);
 	} else if (type->base == 8) {
 		pen_char(o, '0');
 		pen_power(o, bits, 3);
-	} else if (type->base == 2) {
+	} else {
 		pen_bytes(o, "0b", 2);
 		pen_power(o, bits, 1);
-	} else if (type->is_signed) {
-		pen_i64(o, v->i);
-	} else {
-		pen_u64(o, v->u);
 	}
 }
 
@@ -132,7 +137,7 @@ static void put_enum(struct out *o, const struct ctf_value *v)
 	const char *label = meta_label(v->type, v->u);
 
 	if (label)
-		out_add_clean(o, label);
+		pen_clean(o, label);
 	else
 		put_integer(o, v);
 }
@@ -145,7 +150,7 @@ static void put_float(struct out *o, double f)
 		pen_text(o, isnan(f) ? "nan" : f < 0 ? "-inf" : "inf");
 }
 
-static void put_plain(struct out *o, const struct ctf_value *v)
+static inline void put_plain(struct out *o, const struct ctf_value *v)
 {
 	if (v->is_text)
 		put_quoted(o, v->text, v->len);
@@ -172,8 +177,19 @@ static void put_name(struct out *o, const struct ctf_value *v)
 {
 	if (!v->name)
 		return;
-	pen_text(o, v->name);
+	pen_bytes(o, v->name, v->name_len);
 	pen_char(o, '=');
+}
+
+/* `_NAME_length` before the sequence NAME, which shows it. */
+static bool is_length(const struct ctf_value *v, const struct ctf_value *end)
+{
+	const struct ctf_value *next = v + 1;
+
+	return v->name_len > 8 && next < end && v->name[0] == '_' &&
+	       next->type->kind == META_SEQUENCE && next->name_len + 8u == v->name_len &&
+	       memcmp(v->name + 1, next->name, next->name_len) == 0 &&
+	       strcmp(v->name + 1 + next->name_len, "_length") == 0;
 }
 
 /*
@@ -188,6 +204,8 @@ static void put_value(struct out *o, const struct ctf_value *v)
 	const struct ctf_value *last = v + v->nr_below;
 
 	for (; v <= last; v++) {
+		if (is_length(v, last + 1))
+			continue;
 		if (depth && o->len && !strchr("{[", o->buf[o->len - 1]))
 			pen_char(o, ' ');
 		put_name(o, v);
@@ -251,7 +269,7 @@ static void put_who(struct print *p, const struct who *who, const struct print_p
 	if (!who->comm && pid < 0 && !who->tid)
 		return;
 	pen_char(o, ' ');
-	word_colour(o, &p->style, COLOUR_GREEN);
+	put_colour(p, COLOUR_GREEN);
 	if (who->comm) {
 		char name[FIELD_NAME_LEN];
 
@@ -268,7 +286,7 @@ static void put_who(struct print *p, const struct who *who, const struct print_p
 		pen_char(o, '/');
 		pen_i64(o, who->tid->i);
 	}
-	word_colour(o, &p->style, COLOUR_NONE);
+	put_colour(p, COLOUR_NONE);
 }
 
 static bool is_said(const struct who *who, const struct ctf_value *v)
@@ -281,10 +299,15 @@ static void put_level(struct print *p, const struct who *who, const struct ctf_v
 		      const struct ctf_value *end)
 {
 	for (; v < end; v += 1 + v->nr_below) {
-		if (is_said(who, v))
+		if (is_said(who, v) || is_length(v, end))
 			continue;
 		pen_char(&p->out, ' ');
-		put_value(&p->out, v);
+		if (is_plain(v)) {
+			put_name(&p->out, v);
+			put_plain(&p->out, v);
+		} else {
+			put_value(&p->out, v);
+		}
 	}
 }
 
@@ -309,9 +332,9 @@ static int put_event(struct print *p, struct trace *t, const struct trace_event 
 	}
 	put_who(p, &who, &packet);
 	pen_char(&p->out, ' ');
-	word_colour(&p->out, &p->style, COLOUR_BOLD);
-	out_add_clean(&p->out, e->name);
-	word_colour(&p->out, &p->style, COLOUR_NONE);
+	put_colour(p, COLOUR_BOLD);
+	pen_clean(&p->out, e->name);
+	put_colour(p, COLOUR_NONE);
 	for (const struct ctf_value *v = values->item; v < end; v += 1 + v->nr_below) {
 		const struct ctf_value *first = v + 1;
 
@@ -330,14 +353,14 @@ int print_text_line(struct print *p, struct trace *t, const struct trace_event *
 	size_t start = o->len;
 	int r = 0;
 
-	word_colour(o, &p->style, COLOUR_DIM);
+	put_colour(p, COLOUR_DIM);
 	put_time(p, e->t_ns);
 	put_delta(p, e->t_ns);
-	word_colour(o, &p->style, COLOUR_NONE);
+	put_colour(p, COLOUR_NONE);
 	if (e->state == TRACE_EVENT) {
 		r = put_event(p, t, e);
 	} else if (e->state == TRACE_LOSS) {
-		word_colour(o, &p->style, COLOUR_RED);
+		put_colour(p, COLOUR_RED);
 		if (e->nr_lost)
 			out_add(o, " lost %llu event%s", (unsigned long long)e->nr_lost,
 				e->nr_lost == 1 ? "" : "s");
@@ -348,7 +371,7 @@ int print_text_line(struct print *p, struct trace *t, const struct trace_event *
 		out_add(o, " within %.9f s in ",
 			(double)(e->lost_end_ns - e->lost_begin_ns) / SECOND_NS);
 		out_add_clean(o, trace_stream_name(t, e->stream));
-		word_colour(o, &p->style, COLOUR_NONE);
+		put_colour(p, COLOUR_NONE);
 	} else {
 		o->len = start; /* said on standard error, by whoever prints */
 		return 0;

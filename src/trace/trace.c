@@ -23,6 +23,11 @@
 #include "../ctf/read.h"
 #include "find.h"
 
+_Static_assert((int)TRACE_EVENT == CTF_EVENT && (int)TRACE_LOSS == CTF_LOSS &&
+		       (int)TRACE_WAIT == CTF_WAIT && (int)TRACE_END == CTF_END &&
+		       (int)TRACE_CUT == CTF_CUT && (int)TRACE_BAD == CTF_BAD,
+	       "the states of a stream are those of a trace");
+
 #define HOLD_NS 2000000000ll
 #define WAKE_NS 20000000ll
 
@@ -101,19 +106,9 @@ static inline int source_step(struct source *s)
 
 	if (__builtin_expect(step < 0, 0))
 		return step;
-	switch ((enum ctf_step)step) {
-	case CTF_EVENT:
-	case CTF_LOSS: s->t_ns = s->input->t_ns; break;
-	case CTF_WAIT:
-	case CTF_END:
-	case CTF_CUT:
-	case CTF_BAD: break;
-	}
-	static const uint8_t states[] = {
-		[CTF_EVENT] = TRACE_EVENT, [CTF_LOSS] = TRACE_LOSS, [CTF_WAIT] = TRACE_WAIT,
-		[CTF_END] = TRACE_END,     [CTF_CUT] = TRACE_CUT,   [CTF_BAD] = TRACE_BAD,
-	};
-	s->state = states[step];
+	s->state = step;
+	if (step <= CTF_LOSS)
+		s->t_ns = s->input->t_ns;
 	return 0;
 }
 
@@ -137,7 +132,8 @@ static inline int top_advance(struct trace *t)
 	if (__builtin_expect(s->state == TRACE_WAIT || s->state == TRACE_END, 0)) {
 		heap_drop_top(t);
 		t->nr_waiting += s->state == TRACE_WAIT;
-	} else {
+	} else if (t->nr_heap > 1 &&
+		   (is_before(t->heap[1], s) || (t->nr_heap > 2 && is_before(t->heap[2], s)))) {
 		heap_sink(t, 0);
 	}
 	return 0;

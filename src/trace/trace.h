@@ -19,10 +19,10 @@ struct trace;
 enum trace_state {
 	TRACE_EVENT, /* an event */
 	TRACE_LOSS,  /* events are missing here */
-	TRACE_CUT,   /* a stream ends within a packet: all before it was whole */
-	TRACE_BAD,   /* bytes that make no sense; trace_next() goes on behind them, if it can */
 	TRACE_WAIT,  /* nothing new; only when following */
 	TRACE_END,   /* that was all */
+	TRACE_CUT,   /* a stream ends within a packet: all before it was whole */
+	TRACE_BAD,   /* bytes that make no sense; trace_next() goes on behind them, if it can */
 };
 
 struct trace_event {
