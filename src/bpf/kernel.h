@@ -171,6 +171,16 @@ struct request {
 	__u64 io_start_time_ns;
 };
 
+struct thread_struct {
+#ifdef __TARGET_ARCH_x86
+	unsigned long fsbase;
+#else
+	struct {
+		unsigned long tp_value;
+	} uw;
+#endif
+};
+
 struct task_struct {
 	unsigned int __state;
 	unsigned int flags;
@@ -191,9 +201,20 @@ struct task_struct {
 	struct mutex *blocked_on; /* 6.18 */
 	unsigned long blocker;    /* CONFIG_DETECT_HUNG_TASK_BLOCKER, 6.16 */
 	void *bpf_storage;
+	struct thread_struct thread;
+};
+
+struct bpf_iter__task {
+	struct task_struct *task;
 };
 
 #pragma clang attribute pop
+
+#ifdef __TARGET_ARCH_x86
+#	define THREAD_POINTER(task) ((task)->thread.fsbase)
+#else
+#	define THREAD_POINTER(task) ((task)->thread.uw.tp_value)
+#endif
 
 extern struct task_struct *bpf_task_from_pid(__s32 pid) __ksym __weak;
 extern void bpf_task_release(struct task_struct *task) __ksym __weak;

@@ -491,7 +491,7 @@ int watch_kernel_link_process(struct watch_kernel *k, uint32_t tgid, int64_t tp_
 	} p = {tp_offset, min_budget_ns};
 
 	return bpf_map_update_elem(bpf_map__fd(k->skel->maps.linked), &tgid, &p, BPF_ANY) ? -errno
-											    : 0;
+											  : 0;
 }
 
 int watch_kernel_link_name(struct watch_kernel *k, uint32_t tgid, uint32_t id, uint32_t section)
@@ -511,7 +511,7 @@ static int visit_cpus(void)
 
 	if (sched_getaffinity(0, sizeof(before), &before))
 		return -errno;
-	for (int cpu = 0; cpu < CPU_SETSIZE && !r; cpu++) {
+	for (size_t cpu = 0; cpu < CPU_SETSIZE && !r; cpu++) {
 		if (!CPU_ISSET(cpu, &before))
 			continue;
 		CPU_ZERO(&one);

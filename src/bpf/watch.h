@@ -109,17 +109,20 @@ bool watch_kernel_has_processes(struct watch_kernel *k);
  * watch_kernel_link_process() - threads of this process have section slots (abi/section.h).
  * @tp_offset: of the slot, from the thread pointer
  *
- * New threads are watched from their start; those that are there, after watch_kernel_link_threads().
+ * New threads are watched from their start; those that are there, after
+ * watch_kernel_link_threads().
  *
  * Return: 0, -E2BIG the table is full, -errno.
  */
 int watch_kernel_link_process(struct watch_kernel *k, uint32_t tgid, int64_t tp_offset,
 			      uint64_t min_budget_ns);
 
-/** watch_kernel_link_name() - what the id of a section means in this process. Return: 0, -E2BIG, -errno. */
+/** watch_kernel_link_name() - what the id of a section means in this process. Return: 0, -E2BIG,
+ * -errno. */
 int watch_kernel_link_name(struct watch_kernel *k, uint32_t tgid, uint32_t id, uint32_t section);
 
-/** watch_kernel_link_threads() - the threads that linked processes have by now are watched. Return: 0, -errno. */
+/** watch_kernel_link_threads() - the threads that linked processes have by now are watched. Return:
+ * 0, -errno. */
 int watch_kernel_link_threads(struct watch_kernel *k, struct tocsin_err *err);
 
 struct watch_uprobe {

@@ -4,6 +4,7 @@
 
 /* Who is watched: processes that come and go, and the threads that are registered. */
 
+#include "watch_linked.h"
 #include "watch_section.h"
 #include "watch_state.h"
 
@@ -29,18 +30,22 @@ static __noinline int process_report(__u32 what, __u32 tgid, __u32 parent, struc
 	return 0;
 }
 
-SEC("tp_btf/sched_process_fork")
-int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
+GLOBAL int section_abandon(struct thread *t, struct open_section *o, __u64 now, __u32 flag)
 {
-	__u32 from = (__u32)parent->tgid, to = (__u32)child->tgid, one = 1;
+	struct watch_stats *st;
+	__u64 ctl;
 
-	if (!follow || from == to || !bpf_map_lookup_elem(&processes, &from))
+	if (!t || !o)
 		return 0;
-	if (bpf_map_update_elem(&processes, &to, &one, BPF_ANY)) {
-		lose(LOSS_THREADS_FULL);
+	ctl = __sync_lock_test_and_set(&o->ctl, 0);
+	if (!(ctl & CTL_OPEN))
 		return 0;
-	}
-	return process_report(PROCESS_FORKED, to, from, child);
+	st = stats_of(CTL_SECTION(ctl));
+	if (st)
+		__sync_fetch_and_add(&st->abandoned, 1);
+	if (((ctl & CTL_FIRED) || now >= o->deadline) && !dropped[CTL_SECTION(ctl)])
+		section_end_over(t, o, ctl, now, flag);
+	return 0;
 }
 
 /* Every open section of the current thread is given up. */
@@ -48,23 +53,12 @@ GLOBAL int sections_abandon(struct thread *t, __u64 now, __u32 flag)
 {
 	if (!t)
 		return 0;
-	for (__u32 i = 0; i < WATCH_OPEN; i++) {
-		struct open_section *o = &t->open[i];
-		struct watch_stats *st;
-		__u64 ctl;
-
-		if (i >= t->top)
-			break;
-		ctl = __sync_lock_test_and_set(&o->ctl, 0);
-		if (!(ctl & CTL_OPEN))
-			continue;
-		st = stats_of(CTL_SECTION(ctl));
-		if (st)
-			__sync_fetch_and_add(&st->abandoned, 1);
-		if (((ctl & CTL_FIRED) || now >= o->deadline) && !dropped[CTL_SECTION(ctl)])
-			section_end_over(t, o, ctl, now, flag);
-	}
+	for (__u32 i = 0; i < WATCH_OPEN && i < t->top; i++)
+		section_abandon(t, &t->open[i], now, flag);
+	for (__u32 i = 0; i < SECTION_OPEN && t->nr_linked; i++)
+		section_abandon(t, &t->linked[i], now, flag);
 	t->top = 0;
+	t->nr_linked = 0;
 	t->next_deadline = 0;
 	t->note_kind = 0;
 	t->born = now;
@@ -80,6 +74,8 @@ int BPF_PROG(on_exit, struct task_struct *task)
 	__u32 tgid = (__u32)task->tgid;
 
 	if (t) {
+		if (t->slot) /* its memory is still there */
+			linked_sync(t, bpf_ktime_get_ns());
 		sections_abandon(t, bpf_ktime_get_ns(), SECTION_ABANDON_EXIT);
 		bpf_task_storage_delete(&threads, task); /* cannot fail: it was just found, and only
 							    its own task deletes it */
@@ -87,6 +83,7 @@ int BPF_PROG(on_exit, struct task_struct *task)
 	}
 	if (!BPF_CORE_READ(task, signal, live.counter) && bpf_map_lookup_elem(&processes, &tgid)) {
 		bpf_map_delete_elem(&processes, &tgid);
+		bpf_map_delete_elem(&linked, &tgid);
 		process_report(PROCESS_EXITED, tgid, 0, task);
 	}
 	return 0;
@@ -100,8 +97,10 @@ int BPF_PROG(on_exec, struct task_struct *task)
 
 	if (t) {
 		sections_abandon(t, bpf_ktime_get_ns(), SECTION_ABANDON_EXEC);
+		t->slot = 0;               /* it was in the program that is gone */
 		t->tid = (__u32)task->pid; /* a thread that executes takes its leader's number */
 	}
+	bpf_map_delete_elem(&linked, &tgid);
 	if (bpf_map_lookup_elem(&processes, &tgid))
 		process_report(PROCESS_EXECED, tgid, 0, task);
 	return 0;
@@ -178,14 +177,13 @@ static __noinline int is_wanted(struct task_struct *task)
 	return 0;
 }
 
-/* The current thread's state, made when it is to be watched; NULL when not, or when there is no
- * room. */
-static __noinline struct thread *thread_register(struct task_struct *task)
+/* A thread's state; NULL when there is no room. */
+static __noinline struct thread *thread_make(struct task_struct *task, __u32 state)
 {
 	struct thread *t;
 	__u64 now;
 
-	if (!task || !is_wanted(task))
+	if (!task)
 		return NULL;
 	if (nr_threads >= max_threads) {
 		lose(LOSS_THREADS_FULL);
@@ -199,12 +197,107 @@ static __noinline struct thread *thread_register(struct task_struct *task)
 	now = bpf_ktime_get_ns();
 	t->tid = (__u32)task->pid;
 	t->tgid = (__u32)task->tgid;
-	t->state = TS_RUNNING;
+	t->state = state;
 	t->since = now;
 	t->born = now;
+	t->stint_in = now;
 	t->serial = now & ((1ull << 47) - 1);
 	__sync_fetch_and_add(&nr_threads, 1);
 	return t;
+}
+
+/* The current thread's state, made when it is to be watched; NULL when not, or when there is no
+ * room. */
+static __noinline struct thread *thread_register(struct task_struct *task)
+{
+	if (!task || !is_wanted(task))
+		return NULL;
+	return thread_make(task, TS_RUNNING);
+}
+
+/* A thread of a linked process is watched from now on, in the state it seems to be in: if it is in
+ * another, the next switch shows it, and is a gap. */
+static __noinline int linked_join(struct task_struct *task, const struct linked_process *p,
+				  __u32 state, __u32 is_new)
+{
+	struct thread *t;
+	__u64 tp;
+
+	if (!task || !p)
+		return 0;
+	tp = THREAD_POINTER(task);
+	if (!tp) {
+		lose(LOSS_LINKED_UNREAD); /* no thread pointer: a 32-bit program, or one without a C
+					     library */
+		return 0;
+	}
+	t = bpf_task_storage_get(&threads, task, 0, 0);
+	if (!t)
+		t = thread_make(task, state);
+	if (!t || t->slot)
+		return 0;
+	t->poll_ns = p->min_budget_ns > poll_min_ns ? p->min_budget_ns : poll_min_ns;
+	t->slot_is_new = is_new;
+	barrier_compiler();
+	t->slot = tp + (__u64)p->tp_offset;
+	return 0;
+}
+
+/* A new thread of a process. */
+static __noinline int linked_fork(struct task_struct *parent, struct task_struct *child)
+{
+	struct linked_process *p;
+	__u32 tgid;
+
+	if (!parent || !child)
+		return 0;
+	tgid = (__u32)child->tgid;
+	p = bpf_map_lookup_elem(&linked, &tgid);
+	if (!p)
+		return 0;
+	if (THREAD_POINTER(child) == THREAD_POINTER(parent)) {
+		lose(LOSS_LINKED_UNREAD); /* raw clone() without a TLS of its own: two threads, one
+					     slot */
+		return 0;
+	}
+	return linked_join(child, p, TS_WAITING, 1);
+}
+
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
+{
+	__u32 from = (__u32)parent->tgid, to = (__u32)child->tgid, one = 1;
+
+	if (from == to)
+		return linked_fork(parent, child);
+	if (!follow || !bpf_map_lookup_elem(&processes, &from))
+		return 0;
+	if (bpf_map_update_elem(&processes, &to, &one, BPF_ANY)) {
+		lose(LOSS_THREADS_FULL);
+		return 0;
+	}
+	return process_report(PROCESS_FORKED, to, from, child);
+}
+
+/* The threads that linked processes have already, each time the collector reads it. */
+SEC("iter/task")
+int linked_threads(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct linked_process *p;
+	__u32 tgid;
+
+	if (!task)
+		return 0;
+	tgid = (__u32)task->tgid;
+	p = bpf_map_lookup_elem(&linked, &tgid);
+	if (!p)
+		return 0;
+	return linked_join(task, p,
+			   task->on_cpu    ? TS_RUNNING
+			   : task->__state ? TS_BLOCKED
+					   : TS_WAITING,
+			   0);
 }
 
 #endif

@@ -5,6 +5,7 @@
 /* The scheduler's hooks: which state a thread is in, and since when. */
 
 #include "watch_evidence.h"
+#include "watch_linked.h"
 #include "watch_queue.h"
 #include "watch_section.h"
 #include "watch_state.h"
@@ -75,6 +76,13 @@ static __noinline int switch_out(struct task_struct *task, struct thread *t, str
 		return 0;
 	if (t->state != TS_RUNNING)
 		t->gap = now;
+	if (t->slot) { /* the last look at this stint, which becomes the one before */
+		linked_sync(t, now);
+		t->last_in = t->stint_in;
+		t->last_out = now;
+		for (int k = 0; k < NR_OFF; k++)
+			t->last_off[k] = t->off[k];
+	}
 	if (preempted || !prev_state)
 		state = is_throttled(task) ? TS_THROTTLED : TS_WAITING;
 	else
@@ -188,9 +196,10 @@ static __noinline int switch_in(struct task_struct *task, struct thread *t, stru
 		spell_end(t, task, c, now);
 	}
 	state_enter(t, TS_RUNNING, now);
-	if (t->top && t->next_deadline && now >= t->next_deadline)
+	t->stint_in = now;
+	if ((t->top || t->nr_linked) && t->next_deadline && now >= t->next_deadline)
 		sections_check(t, task, now);
-	next = t->top ? t->next_deadline : 0;
+	next = t->top || t->nr_linked ? t->next_deadline : 0;
 	if (t->poll_ns && t->idle_polls < IDLE_POLLS) {
 		poll = now + t->poll_ns;
 		if (!next || poll < next)

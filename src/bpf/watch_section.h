@@ -308,6 +308,8 @@ INLINE void ending_fill(struct ending *e, struct thread *t, const struct open_se
 	e->flags = ctl & CTL_FIRED ? SECTION_FIRED : 0;
 	if (t->gap >= o->start)
 		e->flags |= SECTION_NO_SPLIT | SECTION_GAP;
+	if (o->flags & OPEN_NO_SPLIT)
+		e->flags |= SECTION_NO_SPLIT;
 	off_since(t, o->off, end, e->off);
 }
 
@@ -415,6 +417,8 @@ struct check {
 	__u32 seq;
 };
 
+#define CHECKED (SECTION_OPEN + WATCH_OPEN) /* places of a thread that may hold an open section */
+
 static __noinline long check_one(__u32 i, struct check *c)
 {
 	struct thread *t = c->t;
@@ -422,9 +426,16 @@ static __noinline long check_one(__u32 i, struct check *c)
 	struct ending e = {};
 	__u64 ctl, deadline;
 
-	if (i >= t->top || i >= WATCH_OPEN)
-		return 1;
-	o = &t->open[i];
+	if (i < SECTION_OPEN) {
+		if (!t->nr_linked)
+			return 0;
+		o = &t->linked[i];
+	} else {
+		i -= SECTION_OPEN;
+		if (i >= t->top || i >= WATCH_OPEN)
+			return 1;
+		o = &t->open[i];
+	}
 	ctl = *(volatile __u64 *)&o->ctl;
 	if (!(ctl & CTL_OPEN) || (ctl & (CTL_FIRED | CTL_DOUBT)) || dropped[CTL_SECTION(ctl)])
 		return 0;
@@ -466,7 +477,7 @@ static __noinline int sections_check(struct thread *t, struct task_struct *task,
 
 	if (!t || !task)
 		return 0;
-	bpf_loop(WATCH_OPEN, check_one, &c, 0);
+	bpf_loop(CHECKED, check_one, &c, 0);
 	t->next_deadline = c.next == ~0ull ? 0 : c.next;
 	return 0;
 }

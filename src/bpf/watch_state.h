@@ -9,6 +9,7 @@
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_tracing.h>
 
+#include "../abi/section.h"
 #include "../abi/watch.h"
 
 #define barrier_compiler() asm volatile("" ::: "memory")
@@ -46,7 +47,11 @@ struct open_section {
 	__u64 short_ns;
 	__u32 n_long;
 	__u32 n_short;
+	__u32 begun; /* linked: which of the thread's sections it is */
+	__u32 flags; /* OPEN_* */
 };
+
+#define OPEN_NO_SPLIT 1u /* the accumulators at its start are not known */
 
 /* Polls without a new start, after which a thread is no longer polled: its next start kicks. */
 #define IDLE_POLLS 16
@@ -92,6 +97,21 @@ struct thread {
 	__u16 chunk[WATCH_CHUNKS]; /* 1 + index into spells; 0: none */
 	struct watch_spell cur;
 	struct open_section open[WATCH_OPEN];
+
+	/* A thread of a linked program. Switch-ins, and what the accumulators were in the stint
+	 * before. */
+	__u64 slot; /* address of its section slot; 0: not linked */
+	__u64 stint_in;
+	__u64 last_in;
+	__u64 last_out;
+	__u64 last_off[NR_OFF];
+	__u32 late_seen; /* the slot's counters at the last look */
+	__u32 deeper_seen;
+	__u32 nr_linked;   /* open in `linked`, which has the places of the slot */
+	__u32 slot_is_new; /* its counters count from 0: else what it counted before is not ours */
+	struct open_section linked[SECTION_OPEN];
+	struct open_section scratch;
+
 	__u8 over[WATCH_SECTIONS_MAX]; /* starts of a section that found no slot: as many stops are
 					  ignored */
 };
@@ -162,6 +182,34 @@ struct {
 	__type(key, __u32);
 	__type(value, struct kernel_stack);
 } stacks SEC(".maps");
+
+/* Linked processes. Key: thread group. Written by the collector, taken away at exit and exec. */
+struct linked_process {
+	__s64 tp_offset; /* of the slot, from the thread pointer */
+	__u64 min_budget_ns;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u32);
+	__type(value, struct linked_process);
+} linked SEC(".maps");
+
+/* What the ids of a process's sections mean. Value: section. Written by the collector. */
+struct linked_id {
+	__u32 tgid;
+	__u32 id;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct linked_id);
+	__type(value, __u32);
+} linked_ids SEC(".maps");
 
 /* Sections that pair by key. When full: LOSS_KEYED_FULL. */
 struct keyed_id {
@@ -340,7 +388,8 @@ INLINE void keyed_count(__u32 tid, __s32 add)
 /* Its spells are somebody's. */
 INLINE bool has_open(const struct thread *t)
 {
-	return t->top || (t->starts_keyed && *(volatile __u32 *)&keyed_by[t->tid % KEYED_BY]);
+	return t->top || t->nr_linked ||
+	       (t->starts_keyed && *(volatile __u32 *)&keyed_by[t->tid % KEYED_BY]);
 }
 
 INLINE void state_enter(struct thread *t, __u32 state, __u64 now)

@@ -4,6 +4,7 @@
 
 /* Noticing deadlines: the timer of each CPU, and the kick that has it armed at once. */
 
+#include "watch_linked.h"
 #include "watch_queue.h"
 #include "watch_section.h"
 #include "watch_state.h"
@@ -45,7 +46,7 @@ static __noinline __u64 thread_check(struct task_struct *task, struct thread *t,
 	if (task->on_cpu) /* coming in just now, or its switch-in was not seen: what we hold is not
 			     its state */
 		return now + poll_min_ns;
-	bpf_loop(WATCH_OPEN, check_one, &c, 0);
+	bpf_loop(CHECKED, check_one, &c, 0);
 	return c.next == ~0ull ? 0 : c.next;
 }
 
@@ -131,6 +132,10 @@ static __noinline __u64 running_check(struct task_struct *task, struct thread *t
 	if (!task || !t)
 		return 0;
 	state_mend(t, now);
+	if (t->slot) {
+		linked_sync(t, now);
+		t->idle_polls = 0;
+	}
 	if (t->next_deadline && now >= t->next_deadline)
 		sections_check(t, task, now);
 	next = t->next_deadline;
@@ -148,7 +153,7 @@ static __noinline __u64 running_check(struct task_struct *task, struct thread *t
 	return next;
 }
 
-static __noinline int timer_serve(__u32 queue_cpu)
+INLINE int timer_serve(__u32 queue_cpu)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	__u32 cpu = bpf_get_smp_processor_id();
