@@ -22,7 +22,7 @@
 #define TICK_NS 250000000ull
 
 static struct {
-	struct opt_strings pid, comm, budgets;
+	struct opt_strings pid, comm, budgets, linked;
 	const char *cgroup;
 	bool all, follow, force, notes;
 	uint64_t duration_ns, count;
@@ -49,6 +49,11 @@ static const struct opt options[] = {
 	 &wanted.all, 0, 0, NULL},
 	{.kind = OPT_GROUP, .name = "Sections"},
 	CLI_SHARED(BUDGETS, &wanted.budgets),
+	{OPT_STRINGS, 0, "linked", "GLOB",
+	 "watch the sections of this name that programs define themselves",
+	 "Those of programs built with libtocsin, each with its own budget, without a probe. * and ? stand for other characters. "
+	 "Programs and sections that come later are found within 100 ms.",
+	 &wanted.linked, 0, 0, NULL},
 	{OPT_FLAG, 0, "force", NULL, "bind where it may hurt the program, and say what may happen",
 	 NULL, &wanted.force, 0, 0, NULL},
 	{OPT_FLAG, 0, "notes", NULL, "use the program's own probes that say what it waits for",
@@ -89,7 +94,8 @@ static const struct opt options[] = {
 	{OPT_U64, 0, "max-probes", "N", "probes placed, those of removed sections included", NULL,
 	 &wanted.max_probes, 1, 1u << 20, "4096"},
 	{OPT_U64, 0, "max-sections", "N", "sections defined, removed ones included", NULL,
-	 &wanted.max_sections, 1, WATCH_SECTIONS_MAX, "those given, and 16 more"},
+	 &wanted.max_sections, 1, WATCH_SECTIONS_MAX,
+	 "those given and 16 more, 64 more with --linked"},
 	{OPT_U64, 0, "max-spells", "N", "spells kept for all open sections", NULL,
 	 &wanted.max_spells, 8, 8 * 65534, "8192"},
 	{OPT_U64, 0, "max-keyed", "N", "sections open that pair by key", NULL, &wanted.max_keyed, 1,
@@ -148,10 +154,10 @@ static int sections_read(struct section_list *list, char **words, int nr)
 		if (r)
 			return cli_diag(r, &diag);
 	}
-	if (!list->nr)
+	if (!list->nr && !wanted.linked.nr)
 		return cli_usage(
 			&cmd_watch_usage,
-			"no section to watch: give one, as in 'syscall:read < 20ms', or --budgets");
+			"no section to watch: give one, as in 'syscall:read < 20ms', --budgets, or --linked");
 	return -1;
 }
 
@@ -174,7 +180,7 @@ static int pids_read(struct pid_set *pids)
 static int targets_check(const struct section_list *list, bool has_child)
 {
 	bool named = wanted.pid.nr || wanted.comm.nr || wanted.cgroup || wanted.all || has_child;
-	bool all_tlob = true;
+	bool all_tlob = list->nr;
 
 	for (size_t i = 0; i < list->nr; i++)
 		all_tlob &= list->item[i].is_tlob;
@@ -204,7 +210,7 @@ static struct watch_options options_make(const struct pid_set *pids,
 	watch_kernel_defaults(&o.kernel);
 	o.kernel.all = wanted.all;
 	o.kernel.follow = wanted.follow;
-	o.kernel.max_sections = (uint32_t)list->nr + 16;
+	o.kernel.max_sections = (uint32_t)list->nr + (wanted.linked.nr ? 64 : 16);
 	if (o.kernel.max_sections > WATCH_SECTIONS_MAX)
 		o.kernel.max_sections = WATCH_SECTIONS_MAX;
 	o.kernel.gate_ns = wanted.gate_ns ?: o.kernel.gate_ns;
@@ -446,6 +452,8 @@ static int arm(struct run *run, const struct watch_options *opts,
 			watch_say_bound(run->watch, watch_nr_sections(run->watch) - 1);
 		}
 	}
+	if (!r && wanted.linked.nr)
+		r = watch_link(run->watch, wanted.linked.item, wanted.linked.nr, &err);
 	if (r) {
 		if (!loaded && (r == -EPERM || r == -EACCES || r == -EINVAL || r == -ENOTSUP))
 			(void)doctor_explain_failure(r, &err); /* returns r */
@@ -480,6 +488,9 @@ static void say_armed(const struct watch *w)
 
 	(void)fprintf(stderr, "armed: %u section%s, %u probe%s\n", sections,
 		      sections == 1 ? "" : "s", probes, probes == 1 ? "" : "s");
+	if (watch_link_refusal(w)[0])
+		(void)fprintf(stderr, "its own sections are not watched: %s\n",
+			      watch_link_refusal(w));
 }
 
 /* Return: the exit status. */
@@ -561,5 +572,6 @@ int cmd_watch(int argc, char **argv)
 	opt_strings_done(&wanted.pid);
 	opt_strings_done(&wanted.comm);
 	opt_strings_done(&wanted.budgets);
+	opt_strings_done(&wanted.linked);
 	return status;
 }

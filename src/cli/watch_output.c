@@ -183,7 +183,7 @@ static struct violation *violation_from(struct output *o, const struct watch_rec
 		return NULL;
 	v->section = strdup(record->section->name);
 	v->raw = *record->event;
-	v->budget_ns = record->section->budget_ns;
+	v->budget_ns = v->raw.deadline_ns - v->raw.start_ns; /* a linked section brings its own */
 	v->realtime_offset_ns = o->realtime_offset_ns;
 	v->nr_spells_lost = record->nr_spells_lost;
 	if (v->raw.head.type == EV_FIRED)

@@ -15,6 +15,9 @@
 
 #include "../base/cleanup.h"
 #include "../base/clock.h"
+#include "watch_linked.h"
+
+#define LOOK_NS 100000000ull /* between two looks for linked programs and their sections */
 
 #define PENDING_MAX \
 	256 /* threads that may be sending the spells of a late section at the same time */
@@ -35,6 +38,7 @@ struct entry {
 				that could not be attached */
 	uint64_t removed_ns; /* when its probes were told to do nothing, 0: not removed */
 	uint64_t nr_open_at_removal;
+	bool is_linked; /* defined by programs; its index means the same in all of them */
 };
 
 struct watch {
@@ -50,6 +54,12 @@ struct watch {
 	uint64_t records_lost;
 	bool wants_notes;
 	bool may_get_more; /* by name, cgroup, or all */
+	bool all, follow;
+	const char *const *comm;
+	size_t nr_comms;
+	char cgroup_dir[4096]; /* "": none */
+	struct linked *linked; /* NULL: not wanted */
+	uint64_t looked_ns;
 };
 
 static void watch_closep(struct watch **w)
@@ -77,20 +87,27 @@ static int check_pids(const struct pid_set *pids, struct tocsin_err *err)
 	return 0;
 }
 
-/* After the fork hook is attached, so that no child is missed in between. */
-static int find_processes(struct watch *w, const struct watch_options *opts, const char *cgroup_dir,
-			  struct tocsin_err *err)
+/* The processes that are meant by number, name, control group and descent, as of now. */
+static int processes_now(const struct watch *w, const struct pid_set *asked, struct pid_set *set)
 {
 	int r = 0;
 
-	for (size_t i = 0; i < opts->pids.nr && !r; i++)
-		r = pid_set_add(&w->targets.pids, opts->pids.pid[i]);
-	for (size_t i = 0; i < opts->nr_comms && !r; i++)
-		r = process_find_comm(opts->comm[i], &w->targets.pids);
-	if (!r && cgroup_dir)
-		r = cgroup_add_processes(cgroup_dir, &w->targets.pids);
-	if (!r && opts->kernel.follow)
-		r = process_add_descendants(&w->targets.pids);
+	for (size_t i = 0; i < asked->nr && !r; i++)
+		r = pid_set_add(set, asked->pid[i]);
+	for (size_t i = 0; i < w->nr_comms && !r; i++)
+		r = process_find_comm(w->comm[i], set);
+	if (!r && w->cgroup_dir[0])
+		r = cgroup_add_processes(w->cgroup_dir, set);
+	if (!r && w->follow)
+		r = process_add_descendants(set);
+	return r;
+}
+
+/* After the fork hook is attached, so that no child is missed in between. */
+static int find_processes(struct watch *w, const struct pid_set *asked, struct tocsin_err *err)
+{
+	int r = processes_now(w, asked, &w->targets.pids);
+
 	for (size_t i = 0; i < w->targets.pids.nr && !r; i++)
 		r = watch_kernel_add_process(w->kernel, (uint32_t)w->targets.pids.pid[i]);
 	if (r == -E2BIG)
@@ -109,14 +126,13 @@ int watch_open(const struct watch_options *opts, const struct watch_handlers *ha
 	struct watch *w TOCSIN_CLEANUP(watch_closep) = calloc(1, sizeof(*w));
 	struct watch_kernel_config cfg = opts->kernel;
 	struct cgroup_place cgroup;
-	char cgroup_dir[4096];
 	int r;
 
 	if (!w)
 		return -ENOMEM;
 	r = check_pids(&opts->pids, err);
 	if (!r && opts->cgroup) {
-		r = cgroup_find(opts->cgroup, &cgroup, cgroup_dir, sizeof(cgroup_dir), err);
+		r = cgroup_find(opts->cgroup, &cgroup, w->cgroup_dir, sizeof(w->cgroup_dir), err);
 		if (!r) {
 			cfg.cgroup_id = cgroup.id;
 			r = watch_kernel_cgroup_subsys(cgroup.controller, &cfg.cgroup_subsys, err);
@@ -132,10 +148,14 @@ int watch_open(const struct watch_options *opts, const struct watch_handlers *ha
 	w->targets.force = opts->force;
 	w->may_get_more = cfg.all || cfg.nr_comms || opts->cgroup;
 	w->targets.open = w->may_get_more || cfg.follow;
+	w->all = cfg.all;
+	w->follow = cfg.follow;
+	w->comm = opts->comm;
+	w->nr_comms = opts->nr_comms;
 	w->targets.program = opts->program;
 	w->targets.program_pid = opts->program_pid;
 	r = watch_kernel_open(&cfg, &w->kernel, err);
-	r = r ?: find_processes(w, opts, opts->cgroup ? cgroup_dir : NULL, err);
+	r = r ?: find_processes(w, &opts->pids, err);
 	if (r)
 		return r;
 	*ret = tocsin_take_ptr(&w);
@@ -151,6 +171,7 @@ struct watch *watch_close(struct watch *w)
 		section_done(&w->entry[i].section);
 	}
 	attachment_done(&w->notes);
+	linked_close(w->linked);
 	for (unsigned i = 0; i < PENDING_MAX; i++)
 		free(w->pending[i].spell);
 	watch_kernel_close(w->kernel);
@@ -305,6 +326,73 @@ int watch_reread(struct watch *w, struct section_list *list, struct tocsin_err *
 	return first;
 }
 
+/* --- sections that programs define themselves
+ * ------------------------------------------------------------------------------------------------------
+ */
+
+static int linked_name(void *arg, const char *name, uint32_t *ret_index, struct tocsin_err *err)
+{
+	struct watch *w = arg;
+	struct entry *e = &w->entry[w->nr_entries];
+
+	for (unsigned i = 0; i < w->nr_entries; i++)
+		if (w->entry[i].is_linked && !strcmp(w->entry[i].section.name, name)) {
+			*ret_index = i;
+			return 0;
+		}
+	if (w->nr_entries == w->max_entries)
+		return tocsin_err_fail(
+			-ENOSPC, err,
+			"no room for the linked section '%s': %u sections have been defined (--max-sections)",
+			name, w->max_entries);
+	e->section.name = strdup(name);
+	if (!e->section.name || asprintf(&e->section.text, "linked:%s", name) < 0) {
+		free(e->section.name);
+		e->section = (struct section){0};
+		return -ENOMEM;
+	}
+	e->is_linked = true;
+	e->active = true;
+	*ret_index = w->nr_entries++;
+	return 0;
+}
+
+static int look(struct watch *w, struct tocsin_err *err)
+{
+	struct pid_set now = {0};
+	int r;
+
+	w->looked_ns = clock_now_ns();
+	if (w->all)
+		return linked_look(w->linked, NULL, err);
+	r = processes_now(w, &w->targets.pids, &now);
+	r = r ?: linked_look(w->linked, &now, err);
+	pid_set_done(&now);
+	return r;
+}
+
+int watch_link(struct watch *w, const char *const *glob, size_t nr_globs, struct tocsin_err *err)
+{
+	const struct linked_options opts = {.kernel = w->kernel,
+					    .glob = glob,
+					    .nr_globs = nr_globs,
+					    .name = linked_name,
+					    .arg = w};
+	int r = linked_open(&opts, &w->linked);
+
+	return r ?: look(w, err);
+}
+
+unsigned watch_nr_linked(const struct watch *w)
+{
+	return w->linked ? linked_nr_processes(w->linked) : 0;
+}
+
+const char *watch_link_refusal(const struct watch *w)
+{
+	return w->linked ? linked_refusal(w->linked) : "";
+}
+
 /* --- records
  * ------------------------------------------------------------------------------------------------------
  */
@@ -392,6 +480,16 @@ static int take_section(struct watch *w, const struct watch_event_section *ev)
 	return r;
 }
 
+/* What was not linked may be now. */
+static void process_changed(struct watch *w, const struct watch_event_process *ev)
+{
+	if (!w->linked)
+		return;
+	if (ev->what == PROCESS_EXECED)
+		linked_forget(w->linked, (pid_t)ev->tgid);
+	w->looked_ns = 0;
+}
+
 static int on_event(void *arg, const void *event, size_t len)
 {
 	const struct watch_event_head *head = event;
@@ -410,6 +508,8 @@ static int on_event(void *arg, const void *event, size_t len)
 		r = len < sizeof(struct watch_event_section) ? -EPROTO : take_section(w, event);
 		break;
 	case EV_PROCESS:
+		if (len >= sizeof(struct watch_event_process))
+			process_changed(w, event);
 		r = len < sizeof(struct watch_event_process)
 			    ? -EPROTO
 			    : w->handlers->on_process(w->handlers->arg, event);
@@ -423,6 +523,10 @@ int watch_poll(struct watch *w)
 {
 	int r = watch_kernel_consume(w->kernel, on_event, w);
 
+	if (r >= 0 && w->linked && clock_now_ns() - w->looked_ns >= LOOK_NS)
+		r = look(w, NULL);
+	if (r == -ENOSPC || r == -E2BIG)
+		r = 0; /* what found no room is counted as unnamed where it is late */
 	return r < 0 ? r : 0;
 }
 

@@ -66,6 +66,22 @@ void watch_silence(struct watch *w);
 int watch_add(struct watch *w, struct section *s, struct tocsin_err *err);
 
 /**
+ * watch_link() - also watch the sections that these processes' programs define themselves.
+ * @glob: of their names, * and ?; lent for the life of the watch
+ *
+ * watch_poll() looks for processes, and for sections of theirs, that come later.
+ *
+ * Return: 0, -ENOSPC, -E2BIG, -errno.
+ */
+int watch_link(struct watch *w, const char *const *glob, size_t nr_globs, struct tocsin_err *err);
+
+/** watch_nr_linked() - processes found that use sections of their own. */
+unsigned watch_nr_linked(const struct watch *w);
+
+/** watch_link_refusal() - why one of them was passed over; "": none was. Lent. */
+const char *watch_link_refusal(const struct watch *w);
+
+/**
  * watch_remove_at() - detach the kernel-style section that starts at this offset.
  * @ret_open: how many of it were open and are given up; written on success only
  *
