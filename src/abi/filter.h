@@ -15,22 +15,29 @@
  * somebody scribbled over costs wrong answers, not a crash.
  *
  * Tests name fields, not places: one program serves every event class, and classes that come later
- * by dlopen() or in other processes. A test of a field that the event does not have does not hold.
+ * by dlopen() or in other processes. A name that begins with $ is a context (context.def).
  */
 
 #include <linux/types.h>
 
 #define FILTER_TESTS_MAX 64
 #define FILTER_NAMES_MAX 16
+#define FILTER_NAME_LEN  64 /* with its zero byte */
 #define FILTER_FIRST_AT  0x800
 
+/* A test of a field that the event does not have, or that cannot be compared with the literal (a
+ * text with a number, an array with anything), does not hold, whatever the operation. */
 enum filter_op {
-	FILTER_EQ = 1, /* != is EQ with its ends swapped, and so on */
+	FILTER_EQ = 1,
 	FILTER_LT = 2,
 	FILTER_LE = 3,
 	FILTER_MASK = 4, /* integers: value & bits is not zero */
 	FILTER_GLOB = 5, /* texts: * and ?, and \ before what stands for itself */
 	FILTER_HAS = 6,  /* the event has the field */
+	FILTER_NE = 7,
+	FILTER_GT = 8,
+	FILTER_GE = 9,
+	FILTER_NOT_GLOB = 10,
 };
 
 enum filter_literal {

@@ -248,9 +248,11 @@ static bool holds(const struct program *p, const struct filter_test *t, const st
 		if (v->kind != VALUE_TEXT || t->literal != FILTER_LIT_TEXT ||
 		    !text_literal(p, t->value, &text, &len))
 			return false;
-		if (t->op == FILTER_GLOB)
-			return glob_match(text, len, v->text, v->len);
-		return t->op == FILTER_EQ && len == v->len && !memcmp(text, v->text, len);
+		if (t->op == FILTER_GLOB || t->op == FILTER_NOT_GLOB)
+			return glob_match(text, len, v->text, v->len) == (t->op == FILTER_GLOB);
+		if (t->op != FILTER_EQ && t->op != FILTER_NE)
+			return false;
+		return (len == v->len && !memcmp(text, v->text, len)) == (t->op == FILTER_EQ);
 	}
 	if (t->op == FILTER_MASK)
 		return v->kind != VALUE_FLOAT && (v->u & t->value) != 0;
@@ -259,6 +261,9 @@ static bool holds(const struct program *p, const struct filter_test *t, const st
 	case FILTER_EQ: return c == 0;
 	case FILTER_LT: return c == -1;
 	case FILTER_LE: return c == -1 || c == 0;
+	case FILTER_NE: return c != 0;
+	case FILTER_GT: return c == 1;
+	case FILTER_GE: return c == 1 || c == 0;
 	default: return false;
 	}
 }
@@ -314,7 +319,7 @@ bool filter_passes(const uint8_t *area, unsigned nr, const struct tocsin_class *
 	for (;;) {
 		struct filter_test t;
 		struct value v = {.kind = VALUE_NONE};
-		char name[64];
+		char name[FILTER_NAME_LEN];
 		unsigned next;
 
 		memcpy(&t, p.at + sizeof(p.head) + n * sizeof(t), sizeof(t));
