@@ -18,11 +18,11 @@
 #include "../base/clock.h"
 #include "tocsin/percpu.h"
 
-#define TRIPS       301
-#define FAR_TRIPS   3
-#define TRIES       10       /* for each that counts */
-#define WAIT_NS     20000000 /* for the other thread to get its CPU */
-#define BUSY        5        /* the counter of the thread on the other CPU */
+#define TRIPS     301
+#define FAR_TRIPS 3
+#define TRIES     10       /* for each that counts */
+#define WAIT_NS   20000000 /* for the other thread to get its CPU */
+#define BUSY      5        /* the counter of the thread on the other CPU */
 
 static struct tocsin_counter *counter;
 static struct tocsin_percpu *percpu;
@@ -187,6 +187,7 @@ static double trips(const struct bench_run *run, unsigned nr,
 		while (tocsin_counter_sum(counter, BUSY) == before &&
 		       clock_now_ns() - start < WAIT_NS)
 			;
+		before = tocsin_counter_sum(counter, BUSY);
 		start = clock_now_ns();
 		r = trip(run->other_cpu, &back);
 		took = clock_now_ns() - start;
