@@ -208,7 +208,7 @@ static int op_from_outside(struct tocsin_percpu *p, unsigned idx, uint32_t code,
 			   struct op_frame *frame)
 {
 	uint64_t signals = signals_block();
-	int r = gate_close(p, idx, true);
+	int r = gate_close(p, idx, &signals);
 
 	if (!r) {
 		r = op_behind_gate(p->items + idx * p->stride_bytes, code, frame);

@@ -36,7 +36,8 @@
  * must be loaded inside the section: each of these turned round loses updates in the stress test
  * within a second.
  *
- * Waiting: who finds the gate closed from outside spins, yields, then sleeps 50 us at a time.
+ * Waiting: who finds the gate closed from outside spins, yields, then sleeps 50 us at a time, with
+ * its signals let in unless it is behind another gate already (tocsin_do_on_each()).
  * Signals are blocked while a thread is behind a gate, so no handler can wait for its own thread,
  * and no asynchronous cancellation can leave a gate closed. That a thread asks again for what it
  * has is found by its thread pointer: -EDEADLK.
@@ -217,23 +218,35 @@ bool gates_after_fork(struct tocsin_percpu *p)
 	return true;
 }
 
-/* The @turn-th time that a gate is found closed. */
-static void gate_wait(unsigned turn)
+static void gate_nap(void)
 {
 	const struct timespec nap = {.tv_nsec = 50000};
+
+	(void)syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &nap, NULL); /* shorter is fine */
+}
+
+/* The @turn-th time that a gate is found closed. @signals: what to let in while asleep; NULL:
+ * nothing, as the caller is behind another gate. */
+static void gate_wait(unsigned turn, const uint64_t *signals)
+{
 	int saved = errno;
 
-	if (turn < 64)
+	if (turn < 64) {
 		TOCSIN_CPU_RELAX();
-	else if (turn < 128)
+	} else if (turn < 128) {
 		(void)sched_yield(); /* cannot fail */
-	else
-		(void)syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &nap, NULL);
+	} else if (signals) {
+		signals_restore(*signals);
+		gate_nap();
+		(void)signals_block();
+	} else {
+		gate_nap();
+	}
 	errno = saved;
 }
 
 /* Takes the pointer out. Return: 0, -EDEADLK. */
-static int gate_take(struct tocsin_percpu *p, unsigned idx)
+static int gate_take(struct tocsin_percpu *p, unsigned idx, const uint64_t *signals)
 {
 	void **gate = &p->gates->table[idx];
 
@@ -247,7 +260,7 @@ static int gate_take(struct tocsin_percpu *p, unsigned idx)
 		    __atomic_exchange_n(gate, NULL, __ATOMIC_SEQ_CST))
 			break;
 		if (!gates_after_fork(p))
-			gate_wait(turn);
+			gate_wait(turn, signals);
 	}
 	__atomic_store_n(&p->holder[idx], percpu_tp(), __ATOMIC_RELAXED);
 	return 0;
@@ -260,13 +273,13 @@ static int gate_fence(const struct tocsin_percpu *p, unsigned idx)
 	return broken_fence(p->is_by_cid ? -1 : (int)idx, (int)idx);
 }
 
-int gate_close(struct tocsin_percpu *p, unsigned idx, bool with_fence)
+int gate_close(struct tocsin_percpu *p, unsigned idx, const uint64_t *signals)
 {
 	int r;
 
 	broken_before_close((int)idx);
-	r = gate_take(p, idx);
-	if (r || !with_fence || p->is_locked)
+	r = gate_take(p, idx, signals);
+	if (r || p->is_locked)
 		return r;
 	r = gate_fence(p, idx); /* [C] */
 	if (r)
@@ -289,7 +302,7 @@ int tocsin_do_on_cpu(struct tocsin_percpu *p, int cpu, tocsin_cpu_fn fn, void *a
 	if (cpu < 0 || (unsigned)cpu >= p->nr)
 		return -EINVAL;
 	signals = signals_block();
-	r = gate_close(p, (unsigned)cpu, true);
+	r = gate_close(p, (unsigned)cpu, &signals);
 	if (!r) {
 		fn(p->items + (size_t)cpu * p->stride_bytes, cpu, arg);
 		gate_open(p, (unsigned)cpu);
@@ -310,7 +323,7 @@ static int each_close(struct tocsin_percpu *p, const uint64_t *mask, unsigned nr
 
 	for (unsigned i = 0; i < p->nr && !r; i++)
 		if (is_in(mask, nr_bits, i))
-			r = gate_take(p, i);
+			r = gate_take(p, i, NULL);
 	if (!r && !p->is_locked && tocsin_rseq.area)
 		r = broken_fence(-1, -1);
 	return r;

@@ -45,12 +45,13 @@ void signals_restore(uint64_t before);
 
 /**
  * gate_close() - nobody else works on the item from here on, until gate_open().
+ * @signals: what signals_block() of the caller returned: let in while waiting for long
  *
- * Signals are blocked by the caller. With @with_fence sections that were under way have ended.
+ * Sections that were under way have ended.
  *
  * Return: 0, -EDEADLK this thread has it, or what rseq_fence() says; then the gate is as before.
  */
-int gate_close(struct tocsin_percpu *p, unsigned idx, bool with_fence);
+int gate_close(struct tocsin_percpu *p, unsigned idx, const uint64_t *signals);
 void gate_open(struct tocsin_percpu *p, unsigned idx);
 
 /** gates_after_fork() - in a child: open what fork() left closed. Return: false: nothing to do. */

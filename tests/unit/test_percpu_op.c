@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 /* Operations on a CPU's item: the same from the CPU itself, from outside, and without sections. */
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -335,6 +337,51 @@ static void test_fork(void **state)
 	(void)tocsin_percpu_free(h.p);
 }
 
+static int handled;
+
+static void on_signal(int number)
+{
+	(void)number;
+	__atomic_store_n(&handled, 1, __ATOMIC_RELEASE);
+}
+
+static void *wait_at_gate(void *arg)
+{
+	uint64_t value = 1;
+
+	assert_int_equal(op_word(arg, 0, TOCSIN_OP_ADD, &value), 0);
+	return NULL;
+}
+
+/* Who waits for long gets its signals, and waits on. */
+static void test_signal_while_waiting(void **state)
+{
+	struct sigaction action = {.sa_handler = on_signal}, before;
+	pthread_t holding, waiting;
+	struct holder h = {0};
+	uint64_t value = 0;
+
+	(void)state;
+	assert_int_equal(sigaction(SIGUSR1, &action, &before), 0);
+	assert_int_equal(tocsin_percpu_new(64, 0, &h.p), 0);
+	assert_int_equal(pthread_create(&holding, NULL, hold_in_thread, &h), 0);
+	while (!__atomic_load_n(&h.hold.is_in, __ATOMIC_ACQUIRE))
+		(void)sched_yield();
+	assert_int_equal(pthread_create(&waiting, NULL, wait_at_gate, h.p), 0);
+	(void)poll(NULL, 0, 20);
+	assert_int_equal(pthread_kill(waiting, SIGUSR1), 0);
+	for (unsigned i = 0; i < 5000 && !__atomic_load_n(&handled, __ATOMIC_ACQUIRE); i++)
+		(void)poll(NULL, 0, 1);
+	assert_int_equal(handled, 1);
+	__atomic_store_n(&h.hold.may_leave, 1, __ATOMIC_RELEASE);
+	assert_int_equal(pthread_join(holding, NULL), 0);
+	assert_int_equal(pthread_join(waiting, NULL), 0);
+	assert_int_equal(op_word(h.p, 0, TOCSIN_OP_LOAD, &value), 0);
+	assert_int_equal(value, 3);
+	assert_int_equal(sigaction(SIGUSR1, &before, NULL), 0);
+	(void)tocsin_percpu_free(h.p);
+}
+
 /* An asynchronous cancel that arrives while the thread is behind the gate waits until it is not. */
 static void *hold_and_be_cancelled(void *arg)
 {
@@ -366,10 +413,15 @@ static void test_cancel(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_by_cpu),       cmocka_unit_test(test_by_cid),
-		cmocka_unit_test(test_unregistered), cmocka_unit_test(test_here),
-		cmocka_unit_test(test_refused),      cmocka_unit_test(test_do_on),
-		cmocka_unit_test(test_fork),         cmocka_unit_test(test_cancel),
+		cmocka_unit_test(test_by_cpu),
+		cmocka_unit_test(test_by_cid),
+		cmocka_unit_test(test_unregistered),
+		cmocka_unit_test(test_here),
+		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_do_on),
+		cmocka_unit_test(test_fork),
+		cmocka_unit_test(test_cancel),
+		cmocka_unit_test(test_signal_while_waiting),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
