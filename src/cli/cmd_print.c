@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* `tocsin print`: the events of traces, in the order of time. */
 #include <errno.h>
+#include <fnmatch.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -10,22 +11,52 @@
 
 #include "../base/cleanup.h"
 #include "../base/clock.h"
+#include "../base/parse.h"
 #include "../ctf/read_map.h"
 #include "../report/print.h"
+#include "../trace/where.h"
 #include "cli.h"
+#include "print_when.h"
+
+#define POLL_MS       50           /* between two looks at a trace that grows */
+#define PROGRESS_NS   200000000ull /* between two lines of progress */
+#define PROGRESS_STEP 65536        /* events between two looks at the clock */
 
 static struct {
-	uint64_t count;
+	struct opt_strings events;
+	const char *where, *from, *to, *time;
+	uint64_t pid, tid, count;
 	bool is_json, is_following, is_strict;
 } wanted;
 
 static const struct opt options[] = {
 	{.kind = OPT_GROUP, .name = "Events"},
+	{OPT_STRINGS, 'e', "event", "GLOB", "only events with such a name",
+	 "A pattern as for files: 'server:*'. May be given again: events that one of them fits.",
+	 &wanted.events, 0, 0, NULL},
+	{OPT_STRING, 'w', "where", "CONDITION", "only events whose fields fulfil it",
+	 "The conditions of *tocsin record --where*: a field == != < <= > >= a number or \"text\", & "
+	 "with bits, ~ and !~ with a \"pattern\", a field alone (the event has it), joined by && || ! "
+	 "and brackets: 'fd > 10 && peer ~ \"10.*\"'. $NAME is a context.",
+	 &wanted.where, 0, 0, NULL},
+	{OPT_U64, 'p', "pid", "PID", "only events of this process", NULL, &wanted.pid, 1,
+	 UINT32_MAX, NULL},
+	{OPT_U64, 't', "tid", "TID", "only events of this thread", NULL, &wanted.tid, 1, UINT32_MAX,
+	 NULL},
+	{OPT_STRING, 0, "from", "TIME", "only events from TIME on",
+	 "As HH:MM:SS[.FRACTION] on the day of the trace's first event, YYYY-MM-DD HH:MM:SS[.FRACTION], "
+	 "@SECONDS[.FRACTION] since 1970, or +DURATION after the first event. Packets before it are not read.",
+	 &wanted.from, 0, 0, NULL},
+	{OPT_STRING, 0, "to", "TIME", "only events up to TIME", NULL, &wanted.to, 0, 0, NULL},
 	{OPT_U64, 'n', "count", "N", "stop after N events", NULL, &wanted.count, 1, UINT64_MAX,
 	 NULL},
-	{OPT_FLAG, 'f', "follow", NULL, "go on as the trace grows", NULL, &wanted.is_following, 0,
-	 0, NULL},
+	{OPT_FLAG, 'f', "follow", NULL, "go on as the trace grows",
+	 "Ends with the summary that a recording ends with, or on Ctrl-C. Streams come to the disk "
+	 "at different times: an event is held back for 2 s, so that the order of time holds.",
+	 &wanted.is_following, 0, 0, NULL},
 	{.kind = OPT_GROUP, .name = "Output"},
+	{OPT_STRING, 0, "time", "FORM", "how times are written: clock, date or seconds", NULL,
+	 &wanted.time, 0, 0, "clock"},
 	CLI_SHARED(JSON, &wanted.is_json),
 	{OPT_FLAG, 0, "strict", NULL, "exit with 4 if events were lost or a trace is cut", NULL,
 	 &wanted.is_strict, 0, 0, NULL},
@@ -34,7 +65,9 @@ static const struct opt options[] = {
 
 static const char *const examples[] = {
 	"tocsin print trace",
-	"tocsin print trace --json | jq -c .fields",
+	"tocsin print trace --event 'server:*' --where 'fd > 10' --from +1.5s",
+	"tocsin print trace --json | jq -c 'select(.name == \"violation\").fields'",
+	"tocsin print --follow trace",
 	NULL,
 };
 
@@ -45,6 +78,15 @@ const struct opt_command cmd_print_usage = {
 	.options = options,
 };
 
+struct printer {
+	struct trace *trace;
+	struct where *where;
+	struct print print;
+	uint64_t nr_seen;
+	uint64_t told_ns; /* progress */
+	bool has_progress, is_told;
+};
+
 static volatile sig_atomic_t is_interrupted;
 
 static void on_interrupt(int number)
@@ -53,65 +95,335 @@ static void on_interrupt(int number)
 	is_interrupted = 1;
 }
 
-static int signal_catch(void)
+static int signals_catch(void)
 {
-	struct sigaction action = {.sa_handler = on_interrupt};
+	struct sigaction interrupt = {.sa_handler = on_interrupt}, ignore = {.sa_handler = SIG_IGN};
 
-	return sigaction(SIGINT, &action, NULL) < 0 ? -errno : ctf_map_guard();
+	if (sigaction(SIGINT, &interrupt, NULL) < 0 || sigaction(SIGTERM, &interrupt, NULL) < 0 ||
+	    sigaction(SIGPIPE, &ignore, NULL) < 0)
+		return -errno;
+	return ctf_map_guard();
 }
 
-static void trace_closep(struct trace **t)
+/* ---- which events */
+
+static const struct ctf_value *named(const struct ctf_value *v, const struct ctf_value *end,
+				     const char *a, const char *b)
 {
-	(void)trace_close(*t); /* always NULL */
+	for (; v < end; v += 1 + v->nr_below) {
+		if (v->name && v->type->kind == META_INT &&
+		    (strcmp(v->name, a) == 0 || strcmp(v->name, b) == 0))
+			return v;
+		if (v->name && v->type->kind == META_STRUCT && strcmp(v->name, "ctx") == 0) {
+			const struct ctf_value *inner =
+				named(v + 1, v + 1 + v->nr_below, a, b); /* no deeper: none in it */
+
+			if (inner)
+				return inner;
+		}
+	}
+	return NULL;
 }
 
-static int print_all(struct print *p, struct trace *t)
+/* The process or thread of an event: from a context, else from a field. -1: not known. */
+static int64_t id_of(const struct ctf_values *values, const char *a, const char *b)
+{
+	const struct ctf_value *end = values->item + values->nr, *found = NULL;
+
+	for (const struct ctf_value *v = values->item; v < end && !found; v += 1 + v->nr_below)
+		found = named(v + 1, v + 1 + v->nr_below, a, b);
+	return found ? found->i : -1;
+}
+
+static bool is_name_wanted(const char *name)
+{
+	for (size_t i = 0; i < wanted.events.nr; i++)
+		if (fnmatch(wanted.events.item[i], name, 0) == 0)
+			return true;
+	return !wanted.events.nr;
+}
+
+/* Return: 1 yes, 0 no, -errno. */
+static int is_wanted(struct printer *p, const struct trace_event *e)
+{
+	const struct ctf_values *values;
+	struct print_packet packet;
+	int64_t pid;
+	int r;
+
+	if (e->state != TRACE_EVENT)
+		return 1;
+	if (wanted.events.nr && !is_name_wanted(e->name))
+		return 0;
+	if (!p->where && !wanted.pid && !wanted.tid)
+		return 1;
+	r = trace_values(p->trace, &values);
+	if (r < 0)
+		return r;
+	if (wanted.tid && id_of(values, "tid", "vtid") != (int64_t)wanted.tid)
+		return 0;
+	if (wanted.pid) {
+		r = print_packet_of(&p->print, p->trace, e, &packet);
+		if (r < 0)
+			return r;
+		pid = id_of(values, "pid", "vpid");
+		if ((pid >= 0 ? pid : packet.pid) != (int64_t)wanted.pid)
+			return 0;
+	}
+	return !p->where || where_holds(p->where, values);
+}
+
+struct known {
+	const char *path;
+	struct tocsin_nearest nearest;
+	bool is_found;
+};
+
+/* Every name of a type, whatever the depth, which META_DEPTH_MAX bounds. */
+static void names_offer(const struct meta_type *type, struct known *k, unsigned depth)
+{
+	if (!type || depth > META_DEPTH_MAX)
+		return;
+	for (unsigned i = 0; i < type->nr_members && !k->is_found; i++) {
+		const struct meta_member *m = &type->member[i];
+
+		k->is_found = strcmp(m->name, k->path) == 0;
+		tocsin_nearest_offer(&k->nearest, m->name);
+		names_offer(m->type, k, depth + 1);
+	}
+	names_offer(type->element, k, depth + 1);
+}
+
+static int class_offer(const struct plan_event *class, const struct plan_stream *stream,
+		       void *context)
+{
+	struct known *k = context;
+
+	names_offer(stream->meta->event_context, k, 0);
+	names_offer(class->meta->context, k, 0);
+	names_offer(class->meta->payload, k, 0);
+	return k->is_found;
+}
+
+static bool is_field_known(const char *field, void *context)
+{
+	struct printer *p = context;
+	const char *dot = strrchr(field, '.');
+	struct known k = {.path = dot ? dot + 1 : field + (*field == '$')};
+	char names[400];
+
+	tocsin_nearest_init(&k.nearest, k.path);
+	if (trace_each_class(p->trace, class_offer, &k))
+		return true;
+	(void)tocsin_nearest_text(&k.nearest, names, sizeof(names));
+	cli_error("no event has a field '%.100s'%s%s", field, names[0] ? ", nearest is " : "",
+		  names);
+	return false;
+}
+
+/* ---- printing */
+
+static void progress_tell(struct printer *p, bool is_last)
+{
+	uint64_t now = clock_now_ns(), total, done;
+
+	if (!p->has_progress || (!is_last && now - p->told_ns < PROGRESS_NS))
+		return;
+	if (is_last) {
+		if (p->is_told)
+			(void)fputs("\r\033[K", stderr); /* a terminal's words to itself */
+		return;
+	}
+	done = trace_progress(p->trace, &total);
+	(void)fprintf(stderr, "\r%3.0f %% of %.1f MiB, %llu events\033[K",
+		      total ? 100.0 * (double)done / (double)total : 100.0,
+		      (double)total / (1 << 20), (unsigned long long)p->nr_seen);
+	p->is_told = true;
+	p->told_ns = now;
+}
+
+/* Return: 1 go on, 0 enough, -errno. */
+static int item_take(struct printer *p, const struct trace_event *e)
+{
+	int r = is_wanted(p, e);
+
+	if (r > 0)
+		r = print_event(&p->print, p->trace, e);
+	if (r < 0)
+		return r;
+	if (e->state == TRACE_CUT || e->state == TRACE_BAD) {
+		r = print_flush(&p->print);
+		progress_tell(p, true);
+		cli_error("%s", e->wrong);
+		return r < 0 ? r : 1;
+	}
+	if (e->state != TRACE_EVENT)
+		return 1;
+	return !wanted.is_following || strcmp(e->name, "summary") != 0 ||
+	       !meta_env_find(trace_meta(p->trace, e->stream), "tocsin_format");
+}
+
+static int items_print(struct printer *p)
 {
 	const struct trace_event *e;
-	uint64_t nr = 0;
+	bool is_summed = false;
 	int state, r = 0;
 
-	while (r == 0 && !is_interrupted && (!wanted.count || nr < wanted.count)) {
-		state = trace_next(t, &e);
+	while (!is_interrupted) {
+		state = trace_next(p->trace, &e);
 		if (state < 0)
 			return state;
-		if (state == TRACE_END)
+		if (state == TRACE_END || (state == TRACE_WAIT && is_summed))
 			break;
 		if (state == TRACE_WAIT) {
-			r = print_flush(p);
-			(void)poll(NULL, 0, 50);
+			r = print_flush(&p->print);
+			if (r < 0)
+				return r;
+			(void)poll(NULL, 0, POLL_MS); /* a signal ends it early */
 			continue;
 		}
-		r = print_event(p, t, e);
-		nr += state == TRACE_EVENT;
-		if (state == TRACE_CUT || state == TRACE_BAD)
-			cli_error("%s", e->wrong);
+		if (++p->nr_seen % PROGRESS_STEP == 0)
+			progress_tell(p, false);
+		r = item_take(p, e);
+		if (r < 0)
+			return r;
+		is_summed |= r == 0;
+		if (wanted.count && p->print.nr_events >= wanted.count)
+			break;
 	}
-	return r ?: print_flush(p);
+	return print_flush(&p->print);
+}
+
+/* ---- the command line */
+
+static int time_form(enum print_time *ret_time)
+{
+	static const char *const forms[] = {"clock", "date", "seconds"};
+
+	*ret_time = PRINT_TIME_CLOCK;
+	for (unsigned i = 0; wanted.time && i < 3; i++) {
+		if (strcmp(wanted.time, forms[i]) == 0) {
+			*ret_time = (enum print_time)i;
+			return -1;
+		}
+	}
+	return wanted.time
+		       ? cli_usage(&cmd_print_usage,
+				   "--time wants clock, date or seconds, not '%.40s'", wanted.time)
+		       : -1;
+}
+
+/* The first event of the traces, for times that are relative to it. */
+static int start_find(const char *const *paths, size_t nr, int64_t *ret_ns, struct tocsin_err *err)
+{
+	const struct trace_options all = {.from_ns = INT64_MIN, .to_ns = INT64_MAX};
+	const struct trace_event *e;
+	struct trace *t;
+	int state, r = trace_open(paths, nr, &all, err, &t);
+
+	if (r < 0)
+		return r;
+	do
+		state = trace_next(t, &e);
+	while (state >= 0 && state != TRACE_EVENT && state != TRACE_END);
+	*ret_ns = state == TRACE_EVENT ? e->t_ns : 0;
+	(void)trace_close(t); /* always NULL */
+	return state < 0 ? state : 0;
+}
+
+/* Return: -1 go on, else the exit status. */
+static int range_set(struct trace_options *o, const char *const *paths, size_t nr)
+{
+	struct print_when from, to;
+	struct tocsin_err err = {0};
+	int64_t start_ns = 0;
+
+	if (wanted.from && print_when_parse(wanted.from, &from) < 0)
+		return cli_usage(&cmd_print_usage, "--from wants a time, not '%.60s'", wanted.from);
+	if (wanted.to && print_when_parse(wanted.to, &to) < 0)
+		return cli_usage(&cmd_print_usage, "--to wants a time, not '%.60s'", wanted.to);
+	if (((wanted.from && from.kind != WHEN_ABSOLUTE) ||
+	     (wanted.to && to.kind != WHEN_ABSOLUTE)) &&
+	    start_find(paths, nr, &start_ns, &err) < 0)
+		return cli_fail(CLI_USAGE, &err);
+	if (wanted.from)
+		o->from_ns = print_when_ns(&from, start_ns);
+	if (wanted.to)
+		o->to_ns = print_when_ns(&to, start_ns);
+	return -1;
+}
+
+static int fail(int r)
+{
+	char why[64];
+
+	if (r == -EPIPE)
+		return CLI_OK; /* the reader has seen enough */
+	cli_error("cannot print the trace: %s", tocsin_errno_text(r, why, sizeof(why)));
+	return CLI_FAILED;
+}
+
+static int traces_print(struct printer *p)
+{
+	struct trace_stats stats;
+	int r;
+
+	if (p->where && where_unknown(p->where, is_field_known, p))
+		return CLI_USAGE;
+	r = signals_catch();
+	if (r == 0)
+		r = items_print(p);
+	progress_tell(p, true);
+	if (r < 0)
+		return fail(r);
+	stats = trace_get_stats(p->trace);
+	if (stats.bad)
+		return CLI_USAGE;
+	return wanted.is_strict && (stats.lost || stats.lost_packets || stats.cut) ? CLI_LOST
+										   : CLI_OK;
+}
+
+static int print_run(const char *const *paths, size_t nr)
+{
+	struct trace_options o = {.from_ns = INT64_MIN, .to_ns = INT64_MAX};
+	struct printer p = {0};
+	struct tocsin_err err = {0};
+	struct out_style style = out_style_get(STDOUT_FILENO);
+	enum print_time form;
+	int status = time_form(&form);
+
+	if (status < 0)
+		status = range_set(&o, paths, nr);
+	if (status >= 0)
+		return status;
+	o.is_following = wanted.is_following;
+	if (wanted.where && where_parse(wanted.where, &p.where, &err) < 0)
+		return cli_fail(CLI_USAGE, &err);
+	print_init(&p.print, STDOUT_FILENO, style);
+	p.print.is_json = wanted.is_json;
+	p.print.is_flushed = style.is_terminal;
+	p.print.time = form;
+	p.has_progress = out_style_get(STDERR_FILENO).is_terminal && !style.is_terminal &&
+			 !wanted.is_following;
+	if (trace_open(paths, nr, &o, &err, &p.trace) < 0)
+		status = cli_fail(CLI_USAGE, &err);
+	else
+		status = traces_print(&p);
+	p.trace = trace_close(p.trace);
+	p.where = where_free(p.where);
+	print_done(&p.print);
+	return status;
 }
 
 int cmd_print(int argc, char **argv)
 {
-	struct trace *t TOCSIN_CLEANUP(trace_closep) = NULL;
-	struct trace_options o = {.from_ns = INT64_MIN, .to_ns = INT64_MAX};
-	struct tocsin_err err = {0};
-	int operands, after_dashes, status, r;
-	struct print p;
+	int operands, after_dashes, status;
 
 	status = cli_parse(&cmd_print_usage, argc, argv, &operands, &after_dashes);
-	if (status >= 0)
-		return status;
-	if (operands == argc)
-		return cli_usage(&cmd_print_usage, "which trace?");
-	o.is_following = wanted.is_following;
-	r = trace_open((const char *const *)argv + operands, (size_t)(argc - operands), &o, &err,
-		       &t);
-	if (r < 0)
-		return cli_fail(CLI_USAGE, &err);
-	(void)signal_catch();
-	print_init(&p, STDOUT_FILENO, out_style_get(STDOUT_FILENO));
-	p.is_json = wanted.is_json;
-	r = print_all(&p, t);
-	print_done(&p);
-	return r < 0 ? CLI_FAILED : CLI_OK;
+	if (status < 0 && operands == argc)
+		status = cli_usage(&cmd_print_usage, "which trace?");
+	if (status < 0)
+		status = print_run((const char *const *)argv + operands, (size_t)(argc - operands));
+	opt_strings_done(&wanted.events);
+	return status;
 }

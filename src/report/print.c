@@ -32,6 +32,7 @@ int print_event(struct print *p, struct trace *t, const struct trace_event *e)
 
 	if (r < 0)
 		return r;
+	p->nr_events += e->state == TRACE_EVENT;
 	p->has_last = true;
 	p->last_ns = e->t_ns;
 	if (p->out.len >= TOGETHER_BYTES || p->is_flushed || p->out.failed)

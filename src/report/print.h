@@ -26,6 +26,7 @@ struct print {
 	bool is_json;
 	bool is_flushed; /* each line at once */
 	enum print_time time;
+	uint64_t nr_events; /* printed */
 	bool has_last;
 	int64_t last_ns; /* time of the line before */
 	int64_t second;  /* whose text is in `clock` */
