@@ -38,11 +38,10 @@
 	"rdtsc\n\t"                                       \
 	"cmpl %c[at_epoch](%%r8), %%edx\n\t"              \
 	"jne %l[none]\n\t"                                \
-	"shlq $32, %%rax\n\t"                             \
-	"orq %[head_word], %%rax\n\t"                     \
 	"andq %c[at_mask](%%r8), %%r9\n\t"                \
 	"leaq %c[at_data](%%r8,%%r9), %%r9\n\t"           \
-	"movq %%rax, (%%r9)\n\t"                          \
+	"movl %k[head_word], (%%r9)\n\t"                  \
+	"movl %%eax, 4(%%r9)\n\t"                         \
 	TOCSIN_RSEQ_INJECT(3)
 
 /* One instruction, and so one commit: a thread is interrupted before or after it. It needs no

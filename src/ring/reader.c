@@ -309,10 +309,15 @@ void ring_reader_release(struct ring_reader *r, const struct ring_extent *upto)
 {
 	struct ring_header *ring = r->ring;
 
-	if (!r->can_write || r->mode == RING_OVERWRITE)
+	/* Of an overwriting ring only the end is of interest: its process frees what was read. */
+	if (!r->can_write || (r->mode == RING_OVERWRITE && !ring_reader_is_final(r)))
 		return;
 	RING_POINT(18);
-	if (r->kind == RING_SIDE) {
+	if (r->kind == RING_SIDE && r->mode == RING_OVERWRITE) {
+		__atomic_store_n(&ring->tail,
+				 ((upto->position + upto->bytes) / 8) << 32 | upto->end_number,
+				 __ATOMIC_RELEASE);
+	} else if (r->kind == RING_SIDE) {
 		ring_release_side(r, upto);
 	} else {
 		uint64_t tail = upto->position + upto->bytes;

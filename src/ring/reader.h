@@ -119,7 +119,8 @@ enum ring_read ring_reader_next(struct ring_reader *r, uint64_t max_bytes,
 /**
  * ring_reader_release() - everything up to the end of @upto has been dealt with.
  *
- * Does nothing in overwriting rings. Wakes writers that wait for room.
+ * Wakes writers that wait for room. Does nothing in overwriting rings, unless they are retired:
+ * then the process learns that it may have the memory back.
  */
 void ring_reader_release(struct ring_reader *r, const struct ring_extent *upto);
 

@@ -24,7 +24,7 @@ ALLOWED = {
     "ctf": ["base", "abi", "analysis/model.h", "analysis/causes.def"],
     "trace": ["base", "abi", "ctf"],
     "report": ["base", "abi", "ctf", "trace", "analysis/model.h", "analysis/causes.def"],
-    "cli": ["base", "abi", "percpu", "elf", "bpf", "collector", "analysis", "ctf", "trace", "report"],
+    "cli": ["base", "abi", "percpu", "ring", "elf", "bpf", "collector", "analysis", "ctf", "trace", "report"],
 }
 # The kernel half is compiled for another machine: only layouts shared with it, whatever its loader may use.
 ALLOWED_IN_KERNEL = ["abi"]

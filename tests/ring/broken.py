@@ -10,14 +10,14 @@ import pathlib
 import re
 import sys
 
-FAST_HEADER = '"movq %%rax, (%%r9)\\n\\t"                          \\\n\tTOCSIN_RSEQ_INJECT(3)'
+FAST_COMMIT = '"addq %[step], %c[at_head](%%r8)\\n\\t"             \\\n'
+FAST_HEADER = '"movl %%eax, 4(%%r9)\\n\\t"                         \\\n'
 
 # name: (translation unit, what stands there, what is put there, options of the stress program)
 BROKEN = {
     # The head is stored before the payload: a reader meets a record that is not whole.
     "commit_first": (
-        "tests/ring/stress_writer.c", FAST_HEADER,
-        FAST_HEADER.replace("TOCSIN", '"movq %%r10, %c[at_head](%%r8)\\n\\t" \\\n\tTOCSIN'),
+        "tests/ring/stress_writer.c", (FAST_COMMIT, FAST_HEADER), ("", FAST_HEADER + "\t" + FAST_COMMIT),
         "delay=3:400"),
     # The epoch is stored before the record that has it: an abort in between, and half a time has no other half.
     "epoch_first": (
@@ -105,9 +105,11 @@ def make(name, src, out):
     where, old, new, _ = BROKEN[name]
     unit = src / where.split(":")[-1]
     text = expand(src, unit, set())
-    if text.count(old) != 1:
-        sys.exit(f"broken.py: {name}: the text to be replaced stands {text.count(old)} times in {unit}")
-    out.write_text(text.replace(old, new))
+    for before, after in zip(*((old, new) if isinstance(old, tuple) else ((old,), (new,)))):
+        if text.count(before) != 1:
+            sys.exit(f"broken.py: {name}: the text to be replaced stands {text.count(before)} times in {unit}")
+        text = text.replace(before, after)
+    out.write_text(text)
 
 
 if __name__ == "__main__":
