@@ -35,6 +35,8 @@
  * TOCSIN_PERCPU_OUTLINE before this header, so that all of them are in libtocsin.
  */
 
+#include "tocsin/pool.h"
+#include "tocsin/rcu.h"
 #include "tocsin/rseq.h"
 
 #ifdef __cplusplus
@@ -330,7 +332,7 @@ enum tocsin_op_code {
 };
 
 /* One operation on one item. */
-struct tocsin_percpu_op {
+struct tocsin_op {
 	uint32_t code;      /* enum tocsin_op_code */
 	uint32_t len_bytes; /* COPY */
 	size_t off;         /* of the word in the item: a multiple of 8 */
@@ -358,7 +360,7 @@ struct tocsin_percpu_op {
  * within tocsin_do_on_cpu() of the same item, -EOPNOTSUPP as there. Thread-safe: yes. Signal-safe:
  * yes. Since: 0.1.
  */
-TOCSIN_API int tocsin_percpu_op(struct tocsin_percpu *p, int cpu, struct tocsin_percpu_op *op);
+TOCSIN_API int tocsin_percpu_op(struct tocsin_percpu *p, int cpu, struct tocsin_op *op);
 
 #ifdef __cplusplus
 }

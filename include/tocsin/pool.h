@@ -108,12 +108,13 @@ TOCSIN_API int tocsin_pool_new(const struct tocsin_pool_opts *opts, struct tocsi
 TOCSIN_API struct tocsin_pool *tocsin_pool_free(struct tocsin_pool *pool);
 
 /**
- * tocsin_pool_stats() - counts, cheap enough for once a second.
+ * tocsin_pool_get_stats() - counts, cheap enough for once a second.
  *
  * Thread-safe: yes, but .out is exact only while nobody takes or gives. Signal-safe: yes. Since:
  * 0.1.
  */
-TOCSIN_API void tocsin_pool_stats(struct tocsin_pool *pool, struct tocsin_pool_stats *ret_stats);
+TOCSIN_API void tocsin_pool_get_stats(struct tocsin_pool *pool,
+				      struct tocsin_pool_stats *ret_stats);
 
 /**
  * tocsin_pool_each_out() - the leak check of a debug pool: call @fn for each item that is out.

@@ -46,7 +46,7 @@ _Static_assert(offsetof(struct op_frame, len_bytes) == 56, "known in arch/");
 #define OP_ELSEWHERE 5
 
 /* Return: 0, -EINVAL. */
-static int op_check(const struct tocsin_percpu *p, int cpu, const struct tocsin_percpu_op *op)
+static int op_check(const struct tocsin_percpu *p, int cpu, const struct tocsin_op *op)
 {
 	if (cpu < TOCSIN_CPU_HERE || (cpu >= 0 && (unsigned)cpu >= p->nr))
 		return -EINVAL;
@@ -219,7 +219,7 @@ static int op_from_outside(struct tocsin_percpu *p, unsigned idx, uint32_t code,
 	return r;
 }
 
-int tocsin_percpu_op(struct tocsin_percpu *p, int cpu, struct tocsin_percpu_op *op)
+int tocsin_percpu_op(struct tocsin_percpu *p, int cpu, struct tocsin_op *op)
 {
 	struct op_frame frame;
 	int r = op_check(p, cpu, op);

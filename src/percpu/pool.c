@@ -365,7 +365,7 @@ static uint64_t stack_length(struct pool *pool, struct pool_stack *stack, next_o
 	return nr;
 }
 
-void tocsin_pool_stats(struct tocsin_pool *public, struct tocsin_pool_stats *ret_stats)
+void tocsin_pool_get_stats(struct tocsin_pool *public, struct tocsin_pool_stats *ret_stats)
 {
 	struct pool *pool = pool_of(public);
 	uint64_t items = __atomic_load_n(&pool->nr_items, __ATOMIC_ACQUIRE), idle = 0;

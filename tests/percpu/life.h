@@ -17,7 +17,7 @@ static uint64_t life_expected;
 /* One use of everything. Makes what is not there yet. */
 static inline void life_use(void)
 {
-	struct tocsin_percpu_op op = {.code = TOCSIN_OP_ADD, .value = 1};
+	struct tocsin_op op = {.code = TOCSIN_OP_ADD, .value = 1};
 
 	if (!life_counter && tocsin_counter_new(4, &life_counter))
 		_exit(3);

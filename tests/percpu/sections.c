@@ -40,34 +40,32 @@ static int ops_work(struct tocsin_percpu *p, int cpu, int where)
 {
 	struct item *item = tocsin_percpu_item(p, cpu);
 	struct tocsin_node node[2];
-	struct tocsin_percpu_op op = {.code = TOCSIN_OP_STORE, .value = 40};
+	struct tocsin_op op = {.code = TOCSIN_OP_STORE, .value = 40};
 
 	MUST(tocsin_percpu_op(p, where, &op) == cpu && item->word == 40);
-	op = (struct tocsin_percpu_op){.code = TOCSIN_OP_ADD, .value = UINT64_C(1) << 40};
+	op = (struct tocsin_op){.code = TOCSIN_OP_ADD, .value = UINT64_C(1) << 40};
 	MUST(tocsin_percpu_op(p, where, &op) == cpu && item->word == (UINT64_C(1) << 40) + 40);
-	op = (struct tocsin_percpu_op){.code = TOCSIN_OP_LOAD};
+	op = (struct tocsin_op){.code = TOCSIN_OP_LOAD};
 	MUST(tocsin_percpu_op(p, where, &op) == cpu && op.value == (UINT64_C(1) << 40) + 40);
-	op = (struct tocsin_percpu_op){.code = TOCSIN_OP_CMPSTORE, .expect = 40, .value = 1};
+	op = (struct tocsin_op){.code = TOCSIN_OP_CMPSTORE, .expect = 40, .value = 1};
 	MUST(tocsin_percpu_op(p, where, &op) == -ECANCELED && op.value == item->word);
-	op = (struct tocsin_percpu_op){
-		.code = TOCSIN_OP_CMPSTORE, .expect = item->word, .value = 1};
+	op = (struct tocsin_op){.code = TOCSIN_OP_CMPSTORE, .expect = item->word, .value = 1};
 	MUST(tocsin_percpu_op(p, where, &op) == cpu && item->word == 1);
 	for (int i = 0; i < 2; i++) {
-		op = (struct tocsin_percpu_op){
-			.code = TOCSIN_OP_PUSH, .off = 8, .u.node = &node[i]};
+		op = (struct tocsin_op){.code = TOCSIN_OP_PUSH, .off = 8, .u.node = &node[i]};
 		MUST(tocsin_percpu_op(p, where, &op) == cpu);
 	}
 	for (int i = 2; i >= 0; i--) {
-		op = (struct tocsin_percpu_op){.code = TOCSIN_OP_POP, .off = 8};
+		op = (struct tocsin_op){.code = TOCSIN_OP_POP, .off = 8};
 		MUST(tocsin_percpu_op(p, where, &op) == cpu);
 		MUST(op.u.node == (i ? &node[i - 1] : NULL));
 	}
-	op = (struct tocsin_percpu_op){.code = TOCSIN_OP_COPY,
-				       .off = offsetof(struct item, stamp),
-				       .copy_off = offsetof(struct item, text) + 1,
-				       .len_bytes = 13,
-				       .value = 77,
-				       .u.src = "thirteen byte"};
+	op = (struct tocsin_op){.code = TOCSIN_OP_COPY,
+				.off = offsetof(struct item, stamp),
+				.copy_off = offsetof(struct item, text) + 1,
+				.len_bytes = 13,
+				.value = 77,
+				.u.src = "thirteen byte"};
 	MUST(tocsin_percpu_op(p, where, &op) == cpu && item->stamp == 77);
 	MUST(memcmp(item->text, "\0thirteen byte\0", 15) == 0);
 	return 0;
@@ -92,7 +90,7 @@ static int counter_works(void)
 
 static int elsewhere_and_closed(struct tocsin_percpu *p)
 {
-	struct tocsin_percpu_op op = {.code = TOCSIN_OP_ADD, .value = 1};
+	struct tocsin_op op = {.code = TOCSIN_OP_ADD, .value = 1};
 
 	/* Not on the CPU that is wanted, no CPU at all, or one beyond the table: to the gate, which
 	 * fails here. */

@@ -19,7 +19,7 @@ static int result;
 
 static int run(uint32_t code, uint64_t value)
 {
-	struct tocsin_percpu_op op = {
+	struct tocsin_op op = {
 		.code = code, .off = 8, .value = value, .expect = 99, .copy_off = 16};
 
 	if (code == TOCSIN_OP_PUSH)

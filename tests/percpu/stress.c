@@ -83,7 +83,7 @@ static void must(int r, const char *what)
 
 static void add_work(void)
 {
-	struct tocsin_percpu_op op = {.code = TOCSIN_OP_ADD, .value = 1};
+	struct tocsin_op op = {.code = TOCSIN_OP_ADD, .value = 1};
 
 	must(tocsin_percpu_op(t.p, TOCSIN_CPU_HERE, &op), "add");
 	(void)__atomic_fetch_add(&mine, 1, __ATOMIC_RELAXED);
@@ -129,7 +129,7 @@ static void node_check(struct node *n)
 
 static void list_turn(int cpu)
 {
-	struct tocsin_percpu_op op = {.code = TOCSIN_OP_POP, .off = offsetof(struct item, head)};
+	struct tocsin_op op = {.code = TOCSIN_OP_POP, .off = offsetof(struct item, head)};
 	struct node *n;
 
 	must(tocsin_percpu_op(t.p, cpu, &op), "pop");
@@ -154,9 +154,9 @@ static void list_outside(int cpu)
 static void list_fill(void)
 {
 	for (unsigned i = 0; i < NODES; i++) {
-		struct tocsin_percpu_op op = {.code = TOCSIN_OP_PUSH,
-					      .off = offsetof(struct item, head),
-					      .u.node = &t.node[i].link};
+		struct tocsin_op op = {.code = TOCSIN_OP_PUSH,
+				       .off = offsetof(struct item, head),
+				       .u.node = &t.node[i].link};
 
 		must(tocsin_percpu_op(t.p, (int)(i % tocsin_percpu_nr(t.p)), &op), "push");
 	}
@@ -185,10 +185,10 @@ static uint64_t list_sum(void)
 static void copy_work(void)
 {
 	uint8_t text[TEXT];
-	struct tocsin_percpu_op op = {.code = TOCSIN_OP_COPY,
-				      .copy_off = offsetof(struct item, text),
-				      .len_bytes = TEXT,
-				      .u.src = text};
+	struct tocsin_op op = {.code = TOCSIN_OP_COPY,
+			       .copy_off = offsetof(struct item, text),
+			       .len_bytes = TEXT,
+			       .u.src = text};
 
 	op.value = __atomic_add_fetch(&mine, 1, __ATOMIC_RELAXED);
 	memset(text, (uint8_t)op.value, TEXT);

@@ -283,7 +283,7 @@ int main(int argc, char **argv)
 	for (unsigned i = 0; i < CELLS; i++)
 		if (cells[i])
 			give(cells[i]);
-	tocsin_pool_stats(pool, &stats);
+	tocsin_pool_get_stats(pool, &stats);
 	if (stats.out != 0 && !must_fail)
 		bad();
 	account();

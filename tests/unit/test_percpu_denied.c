@@ -89,7 +89,7 @@ static void touch(void *item, int cpu, void *arg)
 /* The gate opens again, nothing has run, and what needs no fence goes on. */
 static int fence_lost(void)
 {
-	struct tocsin_percpu_op op = {.code = TOCSIN_OP_ADD, .value = 1};
+	struct tocsin_op op = {.code = TOCSIN_OP_ADD, .value = 1};
 	struct tocsin_percpu *p;
 	int cpu;
 

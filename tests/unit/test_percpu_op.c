@@ -28,7 +28,7 @@ struct item {
 
 static int op_word(struct tocsin_percpu *p, int cpu, uint32_t code, uint64_t *value)
 {
-	struct tocsin_percpu_op op = {.code = code, .off = 0, .value = *value};
+	struct tocsin_op op = {.code = code, .off = 0, .value = *value};
 	int r = tocsin_percpu_op(p, cpu, &op);
 
 	*value = op.value;
@@ -39,7 +39,7 @@ static int op_word(struct tocsin_percpu *p, int cpu, uint32_t code, uint64_t *va
 static void run_all(struct tocsin_percpu *p, int cpu)
 {
 	struct tocsin_node node[3];
-	struct tocsin_percpu_op op;
+	struct tocsin_op op;
 	struct item *item = tocsin_percpu_item(p, cpu);
 	uint64_t value = 40;
 
@@ -49,33 +49,32 @@ static void run_all(struct tocsin_percpu *p, int cpu)
 	assert_int_equal(op_word(p, cpu, TOCSIN_OP_LOAD, &value), cpu);
 	assert_int_equal(value, 42);
 
-	op = (struct tocsin_percpu_op){.code = TOCSIN_OP_CMPSTORE, .value = 1, .expect = 41};
+	op = (struct tocsin_op){.code = TOCSIN_OP_CMPSTORE, .value = 1, .expect = 41};
 	assert_int_equal(tocsin_percpu_op(p, cpu, &op), -ECANCELED);
 	assert_int_equal(op.value, 42);
 	assert_int_equal(item->word, 42);
-	op = (struct tocsin_percpu_op){.code = TOCSIN_OP_CMPSTORE, .value = 1, .expect = 42};
+	op = (struct tocsin_op){.code = TOCSIN_OP_CMPSTORE, .value = 1, .expect = 42};
 	assert_int_equal(tocsin_percpu_op(p, cpu, &op), cpu);
 	assert_int_equal(item->word, 1);
 
 	for (int i = 0; i < 3; i++) {
-		op = (struct tocsin_percpu_op){.code = TOCSIN_OP_PUSH,
-					       .off = offsetof(struct item, head),
-					       .u.node = &node[i]};
+		op = (struct tocsin_op){.code = TOCSIN_OP_PUSH,
+					.off = offsetof(struct item, head),
+					.u.node = &node[i]};
 		assert_int_equal(tocsin_percpu_op(p, cpu, &op), cpu);
 	}
 	for (int i = 3; i >= 0; i--) {
-		op = (struct tocsin_percpu_op){.code = TOCSIN_OP_POP,
-					       .off = offsetof(struct item, head)};
+		op = (struct tocsin_op){.code = TOCSIN_OP_POP, .off = offsetof(struct item, head)};
 		assert_int_equal(tocsin_percpu_op(p, cpu, &op), cpu);
 		assert_ptr_equal(op.u.node, i ? &node[i - 1] : NULL);
 	}
 
-	op = (struct tocsin_percpu_op){.code = TOCSIN_OP_COPY,
-				       .off = offsetof(struct item, len_bytes),
-				       .copy_off = offsetof(struct item, text) + 3,
-				       .len_bytes = 11,
-				       .value = 14,
-				       .u.src = "hello world"};
+	op = (struct tocsin_op){.code = TOCSIN_OP_COPY,
+				.off = offsetof(struct item, len_bytes),
+				.copy_off = offsetof(struct item, text) + 3,
+				.len_bytes = 11,
+				.value = 14,
+				.u.src = "hello world"};
 	assert_int_equal(tocsin_percpu_op(p, cpu, &op), cpu);
 	assert_memory_equal(item->text, "\0\0\0hello world\0", 15);
 	assert_int_equal(item->len_bytes, 14);
@@ -168,7 +167,7 @@ static void test_here(void **state)
 static void test_refused(void **state)
 {
 	struct tocsin_percpu *p = NULL;
-	struct tocsin_percpu_op op = {.code = TOCSIN_OP_LOAD};
+	struct tocsin_op op = {.code = TOCSIN_OP_LOAD};
 
 	(void)state;
 	assert_int_equal(tocsin_percpu_new(0, 0, &p), -EINVAL);
@@ -188,14 +187,14 @@ static void test_refused(void **state)
 	assert_int_equal(tocsin_percpu_op(p, 0, &op), -EINVAL);
 	op.off = SIZE_MAX - 7;
 	assert_int_equal(tocsin_percpu_op(p, 0, &op), -EINVAL);
-	op = (struct tocsin_percpu_op){.code = 0};
+	op = (struct tocsin_op){.code = 0};
 	assert_int_equal(tocsin_percpu_op(p, 0, &op), -EINVAL);
 	op.code = TOCSIN_OP_COPY + 1;
 	assert_int_equal(tocsin_percpu_op(p, 0, &op), -EINVAL);
 	op.code = TOCSIN_OP_PUSH;
 	assert_int_equal(tocsin_percpu_op(p, 0, &op), -EINVAL); /* no node */
 	/* Past the end, over the word, from nowhere. */
-	op = (struct tocsin_percpu_op){
+	op = (struct tocsin_op){
 		.code = TOCSIN_OP_COPY, .u.src = "x", .len_bytes = 9, .copy_off = 56};
 	assert_int_equal(tocsin_percpu_op(p, 0, &op), -EINVAL);
 	op.copy_off = SIZE_MAX;
@@ -218,7 +217,7 @@ struct visit {
 static void visit(void *item, int cpu, void *arg)
 {
 	struct visit *v = arg;
-	struct tocsin_percpu_op op = {.code = TOCSIN_OP_ADD, .value = 1};
+	struct tocsin_op op = {.code = TOCSIN_OP_ADD, .value = 1};
 
 	assert_ptr_equal(item, tocsin_percpu_item(v->p, cpu));
 	assert_true(cpu > v->last);

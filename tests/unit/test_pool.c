@@ -40,7 +40,7 @@ static uint64_t nr_out(struct tocsin_pool *pool)
 {
 	struct tocsin_pool_stats stats;
 
-	tocsin_pool_stats(pool, &stats);
+	tocsin_pool_get_stats(pool, &stats);
 	return stats.out;
 }
 
@@ -86,7 +86,7 @@ static void test_sizes(void **state)
 
 		assert_true(take_and_give(pool, 1000, sizes[i]));
 		assert_true(take_and_give(pool, 1000, sizes[i]));
-		tocsin_pool_stats(pool, &stats);
+		tocsin_pool_get_stats(pool, &stats);
 		assert_int_equal(stats.out, 0);
 		assert_true(stats.items >= 1000 && stats.items <= 4096);
 		assert_null(tocsin_pool_free(pool));
@@ -257,11 +257,11 @@ static void test_without_sections(void **state)
 	assert_int_equal(pthread_create(&thread, NULL, without_sections, pool), 0);
 	(void)pthread_join(thread, &is_well);
 	assert_non_null(is_well);
-	tocsin_pool_stats(pool, &stats);
+	tocsin_pool_get_stats(pool, &stats);
 	assert_true(stats.singles >= 2000);
 	assert_int_equal(stats.out, 0);
 	assert_true(take_and_give(pool, 1000, 64));
-	tocsin_pool_stats(pool, &stats);
+	tocsin_pool_get_stats(pool, &stats);
 	assert_true(stats.items <= 1024);
 	(void)tocsin_pool_free(pool);
 }
@@ -315,7 +315,7 @@ static void test_misuse(void **state)
 	assert_int_equal(tocsin_pool_give(pool, c), 0);
 	assert_int_equal(nr, 5);
 	assert_ptr_equal(last_item, c);
-	tocsin_pool_stats(pool, &stats);
+	tocsin_pool_get_stats(pool, &stats);
 	assert_int_equal(stats.misuses, 5);
 	assert_int_equal(stats.out, 1);
 	(void)tocsin_pool_free(pool);
