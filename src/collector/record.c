@@ -128,6 +128,8 @@ static int process_begin(struct recorder *rec, struct record_process *p, bool is
 	}
 	if (r == 0)
 		r = record_process_refresh(rec, p);
+	if (r == 0 && !is_session)
+		r = session_call(rec, p);
 	if (r == 0 && !is_session && !is_continued)
 		rings_skip(p);
 	if (r == 0)

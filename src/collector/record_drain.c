@@ -163,6 +163,26 @@ static int stream_choose(struct recorder *rec, struct record_process *p, struct 
 	return stream_open(rec, p, ring, class_id, first);
 }
 
+/* The first packet of a file has no packet before it, so a reader would not know what its count
+ * began with: losses before it need one that says 0. */
+static int packet_put(struct recorder *rec, struct record_ring *ring,
+		      struct ctf_ring_packet *packet)
+{
+	uint64_t before = ring->stream.file.used_bytes;
+	int r = 0;
+
+	packet->discarded = lost_all(ring) - ring->lost_in_files;
+	if (!before && packet->discarded) {
+		struct ctf_ring_packet none = {.last = packet->first};
+
+		r = record_trace_stream_put(rec->trace, &ring->stream, &none);
+	}
+	r = r ?: record_trace_stream_put(rec->trace, &ring->stream, packet);
+	if (r == 0)
+		rec->stats.bytes += ring->stream.file.used_bytes - before;
+	return r;
+}
+
 static int piece_write(struct recorder *rec, struct record_process *p, struct record_ring *ring,
 		       const struct piece *piece, uint64_t content, unsigned clock)
 {
@@ -172,26 +192,19 @@ static int piece_write(struct recorder *rec, struct record_process *p, struct re
 		.first = piece->first,
 		.last = piece->last,
 	};
-	uint64_t before;
 	int r = stream_choose(rec, p, ring, clock, piece->first);
 
 	if (r < 0)
 		return r;
-	before = ring->stream.file.used_bytes;
-	packet.discarded = lost_all(ring) - ring->lost_in_files;
-	r = record_trace_stream_put(rec->trace, &ring->stream, &packet);
+	r = packet_put(rec, ring, &packet);
 	if (r == -EFBIG) {
-		(void)record_ring_close(rec, ring);
+		(void)record_ring_close(rec, ring); /* an uncut end does no harm */
 		r = stream_open(rec, p, ring, ring->class_id, piece->first);
-		before = 0;
-		packet.discarded = lost_all(ring) - ring->lost_in_files;
-		r = r ?: record_trace_stream_put(rec->trace, &ring->stream, &packet);
+		r = r ?: packet_put(rec, ring, &packet);
 	}
-	if (r < 0)
-		return r;
-	rec->stats.events += piece->events;
-	rec->stats.bytes += ring->stream.file.used_bytes - before;
-	return 0;
+	if (r == 0)
+		rec->stats.events += piece->events;
+	return r;
 }
 
 static void ring_corrupt(struct recorder *rec, struct record_process *p, struct record_ring *ring,

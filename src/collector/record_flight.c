@@ -10,7 +10,10 @@
 #include <sys/random.h>
 
 #include "../base/clock.h"
-#include "record_internal.h"
+#include "record_wait.h"
+
+#define CALL_TRIES   50
+#define CALL_WAIT_NS 5000000ull
 
 struct flight {
 	struct recorder *rec;
@@ -25,8 +28,14 @@ static int flight_on(struct flight *f, struct record_process *p)
 	bool ignored;
 	int r = session_take(f->rec, p, &ignored, f->err);
 
-	if (r == 0) /* the owner leaves at once; what is still to come is the library's */
+	if (r == 0)
 		r = record_process_refresh(f->rec, p);
+	if (r == 0)
+		r = session_call(f->rec, p);
+	/* The owner leaves soon; a process that has reached no site by then makes its rings later.
+	 */
+	for (int i = 0; i < CALL_TRIES && r == 0 && !session_answered(f->rec, p); i++)
+		record_wait_wake(f->rec, CALL_WAIT_NS);
 	if (r == 0) {
 		uint32_t nobody = 0;
 
@@ -70,7 +79,7 @@ static int no_library(pid_t pid, struct tocsin_err *err)
 int record_flight(const struct record_wish *wish, pid_t pid, struct tocsin_err *err)
 {
 	struct record_options opts = {0};
-	struct recorder rec = {.opts = &opts};
+	struct recorder rec = {.opts = &opts, .arena.fd = -1};
 	struct flight f = {.rec = &rec, .err = err, .is_off = !wish};
 	int r;
 

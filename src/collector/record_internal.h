@@ -48,6 +48,7 @@ struct record_process {
 	bool is_silent;                 /* its descriptions make no sense: no more are read */
 	struct control_session session; /* as we wrote it */
 	uint8_t layout_number;
+	bool is_calling; /* see session_call() */
 	struct record_shape *shape;
 
 	uint64_t place_inode[CONTROL_RINGS], place_offset[CONTROL_RINGS]; /* that were looked at */
@@ -110,8 +111,15 @@ int session_enable(struct recorder *rec, struct record_process *p, uint32_t firs
 int session_silence(struct record_process *p);
 int session_release(struct record_process *p);
 
-/** session_fill() - a session as @wish has it, with its first layout. */
-void session_fill(struct control_session *s, const struct record_wish *wish, uint64_t id);
+/**
+ * session_call() - have the process renew rings that do not fit the session, if there are any.
+ * session_answered() - has it? To be asked now and then: a process that reaches no site does not.
+ */
+int session_call(struct recorder *rec, struct record_process *p);
+bool session_answered(struct recorder *rec, struct record_process *p);
+
+/** session_make() - a session as @wish has it, that no process has had before. */
+void session_make(struct control_session *s, const struct record_wish *wish, uint64_t id);
 
 /* --- record_process.c --- */
 

@@ -306,6 +306,7 @@ int record_process_refresh(struct recorder *rec, struct record_process *p)
 		return 0; /* out of memory for a hole: again next time */
 	if (!p->is_silent && (now.nr_classes > p->nr_classes || !p->shape))
 		r = classes_read(rec, p, now.nr_classes, now.class_bytes);
+	(void)session_answered(rec, p); /* asked again next time */
 	if (r == 0 && (!p->has_looked || now.wake != p->wake)) {
 		r = rings_read(rec, p, now.nr_rings);
 		p->wake = now.wake;

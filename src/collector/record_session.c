@@ -54,7 +54,7 @@ int record_wish_rule(struct record_wish *wish, const char *glob, unsigned level,
 	return 0;
 }
 
-void session_fill(struct control_session *s, const struct record_wish *wish, uint64_t id)
+static void session_fill(struct control_session *s, const struct record_wish *wish, uint64_t id)
 {
 	s->abi = CONTROL_ABI;
 	s->owner_pid = (uint32_t)getpid();
@@ -69,11 +69,13 @@ void session_fill(struct control_session *s, const struct record_wish *wish, uin
 	s->is_waiting = 1; /* we sleep most of the time, and a wake too many costs little */
 }
 
-/* The number of the layout with these contexts; a new one if there is none. */
+/* The number of the layout with these contexts; a new one if there is none. Layout 0 is the empty
+ * one in every session. */
 static int layout_choose(struct control_session *s, uint32_t contexts, uint8_t *ret_number)
 {
 	if (!s->nr_layouts)
-		s->nr_layouts = 1; /* layout 0 is the empty one, always: see control.h */
+		s->nr_layouts = 1;
+	s->layout[0] = 0;
 	for (uint32_t i = 0; i < s->nr_layouts; i++)
 		if (s->layout[i] == contexts) {
 			*ret_number = (uint8_t)i;
@@ -101,6 +103,16 @@ static void rules_fill(struct control_session *s, const struct record_wish *wish
 		s->rule[i] = wish->rule[i];
 		s->rule[i].enable = enable_byte(&wish->rule[i], layout);
 	}
+}
+
+void session_make(struct control_session *s, const struct record_wish *wish, uint64_t id)
+{
+	uint8_t layout = 0;
+
+	*s = (struct control_session){.generation = 1};
+	(void)layout_choose(s, wish->contexts, &layout); /* the first two always have room */
+	session_fill(s, wish, id);
+	rules_fill(s, wish, layout);
 }
 
 static int session_write(struct record_process *p)
@@ -209,13 +221,61 @@ int session_enable(struct recorder *rec, struct record_process *p, uint32_t firs
 	int r;
 
 	(void)rec;
-	if (!nr)
-		return 0;
-	for (uint32_t i = 0; i < nr; i++)
+	for (uint32_t i = 0; i < nr; i++) {
 		enable[i] = class_enable(p, p->class[first + i], &filter[i]);
+		if (p->is_calling)
+			enable[i] |= CONTROL_ON_CALL;
+	}
 	r = control_file_write(&p->page, CONTROL_FILTER_OF_AT + first * sizeof(filter[0]), filter,
 			       nr * sizeof(filter[0]));
 	return r ?: control_file_write(&p->page, CONTROL_ENABLE_AT + first, enable, nr);
+}
+
+/* Do the rings that there are behave as the session wants it? */
+static bool rings_fit(const struct record_process *p)
+{
+	for (uint32_t i = 0; i < p->nr_rings; i++) {
+		const struct record_ring *ring = p->ring[i];
+		uint64_t want = ring->reader.kind == RING_SIDE ? p->session.side_bytes
+							       : p->session.ring_bytes;
+
+		if (ring->is_open && !ring_reader_is_final(&ring->reader) &&
+		    (ring->reader.mode != p->session.mode ||
+		     (want && ring->reader.data_bytes != want)))
+			return false;
+	}
+	return true;
+}
+
+int session_call(struct recorder *rec, struct record_process *p)
+{
+	uint8_t all[CONTROL_CLASSES];
+
+	if (rings_fit(p))
+		return 0;
+	memset(all, CONTROL_ON_CALL, sizeof(all));
+	p->is_calling = true;
+	return control_file_write(&p->page, CONTROL_ENABLE_AT + p->nr_classes, all,
+				  sizeof(all) - p->nr_classes)
+		       ?: session_enable(rec, p, 0);
+}
+
+bool session_answered(struct recorder *rec, struct record_process *p)
+{
+	static const uint8_t off[CONTROL_CLASSES];
+	uint32_t attended;
+
+	if (!p->is_calling)
+		return true;
+	if (control_file_read(&p->page, offsetof(struct control_tracee, attended), &attended,
+			      sizeof(attended)) ||
+	    attended != p->session.generation)
+		return false;
+	p->is_calling = false;
+	(void)control_file_write(&p->page, CONTROL_ENABLE_AT + p->nr_classes, off,
+				 sizeof(off) - p->nr_classes); /* of a page that is gone: as good */
+	(void)session_enable(rec, p, 0);
+	return true;
 }
 
 int session_silence(struct record_process *p)

@@ -84,17 +84,7 @@ int record_arena(struct recorder *rec, uint64_t bytes, int *ret_fd)
 	if (fd < 0 || ftruncate(fd, (off_t)bytes) < 0 ||
 	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) < 0)
 		return -errno;
-	session_fill(&session, wish, rec->session_id);
-	session.nr_layouts = 1;
-	session.layout[0] = wish->contexts;
-	session.generation = 1;
-	session.nr_rules = wish->nr_rules;
-	for (uint32_t i = 0; i < wish->nr_rules; i++) {
-		session.rule[i] = wish->rule[i];
-		if (session.rule[i].enable)
-			session.rule[i].enable =
-				(uint8_t)(1 | (session.rule[i].filter ? CONTROL_ON_FILTER : 0));
-	}
+	session_make(&session, wish, rec->session_id);
 	if ((wish->filters &&
 	     control_file_write(&whole, ARENA_FILTERS_AT, wish->filters, CONTROL_FILTER_BYTES)) ||
 	    control_file_write(&whole, offsetof(struct arena, session), &session,

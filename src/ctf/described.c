@@ -205,6 +205,8 @@ int ctf_described_payload(const struct control_class *class, uint32_t mask, cons
 	for (unsigned i = 0; i < CONTEXT_NR && !w.outside; i++)
 		if (mask >> i & 1)
 			walk_field(&w, contexts[i].type, 0, contexts[i].count);
+	if (mask)
+		walk_over(&w, 0, 8); /* contexts are padded */
 	for (unsigned i = 0; i < class->nr_fields && !w.outside; i++) {
 		const struct control_field *f = ctf_described_field(class, i);
 

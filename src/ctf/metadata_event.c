@@ -3,9 +3,6 @@
  * The metadata of a recorded trace in CTF 1.8's language. What a program calls its events and
  * fields is any bytes: names become identifiers here, labels become quoted ASCII, and no two of one
  * place are the same, since readers refuse that.
- *
- * A payload is one structure, contexts included, because a CTF context would be a structure with an
- * alignment of its own, and so would be the fields behind it; the ring aligns each field by itself.
  */
 #include "metadata_event.h"
 
@@ -200,18 +197,18 @@ static void put_field(FILE *f, const struct control_class *class, const struct c
 
 static void put_contexts(FILE *f, uint32_t mask)
 {
-	(void)fputs("\t\tstruct {\n", f);
+	(void)fputs("\tcontext := struct {\n", f);
 	for (unsigned i = 0; i < CONTEXT_NR; i++) {
 		const struct ctf_context *c = ctf_context(i);
 
 		if (!(mask >> i & 1))
 			continue;
 		if (c->type == TOCSIN_TYPE_TEXT)
-			(void)fprintf(f, "\t\t\ttext8 _%s[%u];\n", c->name, c->count);
+			(void)fprintf(f, "\t\ttext8 _%s[%u];\n", c->name, c->count);
 		else
-			(void)fprintf(f, "\t\t\t%s _%s;\n", scalar_name[c->type][0], c->name);
+			(void)fprintf(f, "\t\t%s _%s;\n", scalar_name[c->type][0], c->name);
 	}
-	(void)fputs("\t\t} _ctx;\n", f);
+	(void)fputs("\t} align(64);\n", f);
 }
 
 static void put_event(FILE *f, const struct ctf_recorded_event *event, uint32_t stream_id)
@@ -237,14 +234,12 @@ static void put_event(FILE *f, const struct ctf_recorded_event *event, uint32_t 
 		ctf_put_quoted(f, name);
 		(void)fputs(";\n", f);
 	}
-	(void)fputs("\tfields := struct {\n", f);
-	if (event->contexts) {
-		(void)ctf_names_add(&names, "ctx"); /* taken */
+	if (event->contexts)
 		put_contexts(f, event->contexts);
-	}
+	(void)fputs("\tfields := struct {\n", f);
 	for (unsigned i = 0; i < class->nr_fields; i++)
 		put_field(f, class, ctf_described_field(class, i), &names);
-	(void)fputs("\t};\n};\n\n", f);
+	(void)fputs("\t} align(64);\n};\n\n", f);
 }
 
 int ctf_recorded_metadata(const struct ctf_recorded *rec, char **ret_text, size_t *ret_len)

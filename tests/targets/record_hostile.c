@@ -86,11 +86,13 @@ int main(int argc, char **argv)
 {
 	time_t end = time(NULL) + (argc > 1 ? atol(argv[1]) : 1);
 	const char *which = argc > 3 ? argv[3] : "both";
+	struct timespec peace = {.tv_nsec = 400000000};
 	pthread_t thread;
 
 	seed = (argc > 2 ? strtoull(argv[2], NULL, 10) : 1) * 2654435761u + 1;
 	if (pthread_create(&thread, NULL, emitter, NULL))
 		return 1;
+	(void)nanosleep(&peace, NULL); /* so that a recording begins */
 	while (time(NULL) < end) {
 		struct timespec t = {.tv_nsec = 200000};
 

@@ -1,0 +1,394 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""`tocsin record` against programs that know what they emitted: the trace, read by babeltrace2, must hold that, and what it
+does not hold must be counted."""
+
+import glob
+import json
+import mmap
+import os
+import pathlib
+import re
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+from tocsin import TOCSIN, Program, Suite, check, check_equal, target_path  # noqa: E402
+
+suite = Suite(needs=("program:babeltrace2",))
+
+COUNT = re.compile(r" record:count: .*\{ n = (\d+), twice = (\d+) \}")
+DISCARDED = re.compile(r"WARNING: Tracer discarded (\d+) events?")
+
+
+class Read:
+    """What babeltrace2 makes of a trace."""
+
+    def __init__(self, path, warnings=False):
+        done = subprocess.run(["babeltrace2", str(path)], capture_output=True, text=True, timeout=120)
+        check_equal(done.returncode, 0, f"status of babeltrace2\n{done.stderr[-2000:]}\n")
+        self.lines = done.stdout.splitlines()
+        self.discarded = sum(int(n) for n in DISCARDED.findall(done.stderr))
+        rest = [line for line in done.stderr.splitlines() if line and not DISCARDED.match(line)]
+        if not warnings:
+            check(not rest, f"babeltrace2 says {rest[:5]}")
+        self.numbers = []
+        for line in self.lines:
+            match = COUNT.search(line)
+            if match:
+                check_equal(int(match[2]), 2 * int(match[1]), "a field that is twice the other")
+                self.numbers.append(int(match[1]))
+
+    def session(self, name):
+        """Events of the recording's own stream, as dictionaries of text."""
+        found = []
+        for line in self.lines:
+            match = re.search(rf" {name}: \{{ (.*) \}}$", line)
+            if match:
+                found.append(dict(re.findall(r'(\w+) = ("[^"]*"|-?\d+)', match[1])))
+        return found
+
+    def summary(self):
+        found = self.session("summary")
+        check_equal(len(found), 1, "summaries")
+        return {k: int(v) for k, v in found[0].items()}
+
+
+def record(run, *args, **how):
+    return run.own(Program([TOCSIN, "record", *args], stdin=subprocess.DEVNULL, **how))
+
+
+def recorded(run, *args, status=0, timeout_s=60, **how):
+    program = record(run, *args, **how)
+    check_equal(program.wait(timeout_s), status, f"status of record\n{program.err.text()}\n")
+    return program
+
+
+def wait_until(predicate, what, timeout_s=10):
+    end = time.monotonic() + timeout_s
+    while not predicate():
+        check(time.monotonic() < end, f"{what}: not within {timeout_s} s")
+        time.sleep(0.01)
+
+
+def check_row(numbers, what):
+    """Each number once, in order, with no hole."""
+    check(numbers, f"{what}: no events")
+    check_equal(numbers, list(range(numbers[0], numbers[0] + len(numbers))), what)
+
+
+def values_of(text):
+    """Fields of an event as babeltrace2 prints them: { a = 1, b = [ [0] = 1 ], c = "x" }."""
+    value = {}
+    for name, enum, number, string, array in re.findall(
+            r'(\w+) = (?:\( (?:"(?:[^"\\]|\\.)*"|<unknown>) : container = (\d+) \)|(-?[0-9][0-9A-Fa-fx.+-]*)|"((?:[^"\\]|\\.)*)"'
+            r'|\[ ((?:\[\d+\] = [^,\]]+(?:, | ))*)\])', text):
+        if name.startswith("_"):
+            continue
+        if enum:
+            value[name] = int(enum)
+        elif number:
+            value[name] = float(number) if name == "f64" else int(number, 0)
+        elif array or string == "" and f"{name} = [" in text:
+            value[name] = [int(n, 0) for n in re.findall(r"\[\d+\] = ([0-9A-Fa-fx]+)", array)]
+        else:
+            value[name] = string
+    return value
+
+
+def check_all(run, *args):
+    trace = f"{run.scratch}/trace"
+    program = recorded(run, *args, "-o", trace, "--", str(target_path("record_emit")), "all", "300")
+    want = [json.loads(line) for line in program.out.lines if line.startswith("{")]
+    got = [values_of(line.split("}, {", 1)[1]) for line in Read(trace).lines if " record:all: " in line]
+    check_equal(len(got), 300, "events")
+    for i, (g, w) in enumerate(zip(got, want)):
+        check_equal(g, w, f"event {i}")
+    return trace
+
+
+@suite.test("every field of every event is what the program emitted, in every mode")
+def _(run):
+    for mode in ("discard", "block", "overwrite"):
+        shutil.rmtree(check_all(run, "--mode", mode))
+
+
+@suite.test("contexts come first and leave the fields alone")
+def _(run):
+    trace = f"{run.scratch}/trace"
+    recorded(run, "-c", "tid,comm,cpu", "-o", trace, "--", str(target_path("record_emit")), "all", "50")
+    lines = [line for line in Read(trace).lines if " record:all: " in line]
+    check_equal(len(lines), 50, "events")
+    for line in lines:
+        match = re.search(r'pid = (\d+) \}, \{ tid = (\d+), comm = "record_emit", cpu = \d+ \}, \{ u8 = ', line)
+        check(match and match[1] == match[2], f"no context: {line}")
+
+
+@suite.test("what a full ring drops is counted exactly, in the packets and in the summary")
+def _(run):
+    trace = f"{run.scratch}/trace"
+    program = record(run, "--ring-size", "64K", "-o", trace, "--", str(target_path("record_emit")), "count", "400000")
+    # Held up, so that the ring runs full.
+    for _ in range(3):
+        time.sleep(0.02)
+        program.signal(signal.SIGSTOP)
+        time.sleep(0.05)
+        program.signal(signal.SIGCONT)
+    check_equal(program.wait(), 0, program.err.text())
+    read = Read(trace)
+    summary = read.summary()
+    check_equal(len(read.numbers), summary["events"], "events of the summary")
+    check_equal(len(read.numbers) + summary["lost"], 400000, "written and lost")
+    check_equal(read.discarded, summary["lost"], "events_discarded in the packets")
+    check_equal(sorted(set(read.numbers)), read.numbers, "their order")
+    run.note(f"{summary['lost']} of 400000 lost")
+
+
+@suite.test("a running process is attached to, left and attached to again, without a hole")
+def _(run):
+    target = run.own(Program([target_path("record_emit"), "run", f"{run.scratch}/next"]))
+    last = -1
+    for i, contexts in enumerate(("", "tid", "")):
+        trace = f"{run.scratch}/trace{i}"
+        more = ["-c", contexts] if contexts else []
+        recorded(run, "-p", str(target.pid), "-d", "300ms", *more, "-o", trace)
+        numbers = Read(trace).numbers
+        check_row(numbers, f"recording {i}")
+        check(numbers[0] > last, f"recording {i} begins with {numbers[0]}, the one before ended with {last}")
+        last = numbers[-1]
+    status, out, err = run.tocsin("ps", "--json", "-p", str(target.pid))
+    check_equal(status, 0, err)
+    check_equal((json.loads(out)["state"], json.loads(out)["on"]), ("idle", 0), "after the last")
+
+
+@suite.test("a second recording of a process is refused, and says by whom")
+def _(run):
+    target = run.own(Program([target_path("record_emit"), "run", f"{run.scratch}/next"]))
+    first = record(run, "-p", str(target.pid), "-o", f"{run.scratch}/a")
+    first.err.wait(lambda: "recording" in first.err.text(), 10)
+    second = recorded(run, "-p", str(target.pid), "-o", f"{run.scratch}/b", status=2)
+    check(f"is being recorded by process {first.pid}" in second.err.text(), second.err.text())
+    first.signal(signal.SIGINT)
+    check_equal(first.wait(), 0, first.err.text())
+    check_row(Read(f"{run.scratch}/a").numbers, "the first")
+
+
+@suite.test("a process that is killed leaves everything up to its last event")
+def _(run):
+    for i in range(4):
+        path, trace = f"{run.scratch}/next{i}", f"{run.scratch}/trace{i}"
+        target = run.own(Program([target_path("record_emit"), "run", path]))
+        program = record(run, "-p", str(target.pid), "-o", trace)
+        program.err.wait(lambda: "recording" in program.err.text(), 10)
+        time.sleep(0.05 + 0.037 * i)
+        target.signal(signal.SIGKILL)
+        check_equal(program.wait(), 0, program.err.text())
+        with open(path, "rb") as stream:
+            done = struct.unpack("<Q", stream.read(8))[0]
+        numbers = Read(trace).numbers
+        check_row(numbers, "events")
+        check(numbers[-1] in (done - 1, done), f"the last event is {numbers[-1]}, the program had done {done}")
+
+
+@suite.test("a recording that is killed leaves a whole trace, and the next one continues it")
+def _(run):
+    target = run.own(Program([target_path("record_emit"), "run", f"{run.scratch}/next"]))
+    traces = []
+    for i in range(4):
+        traces.append(f"{run.scratch}/trace{i}")
+        program = record(run, "-p", str(target.pid), "--ring-size", "16M", "-o", traces[-1])
+        program.err.wait(lambda: "recording" in program.err.text(), 10)
+        time.sleep(0.15 + 0.021 * i)
+        if i < 3:
+            program.signal(signal.SIGKILL)
+            program.wait()
+            status, out, _ = run.tocsin("ps", "--json", "-p", str(target.pid))
+            check_equal(json.loads(out)["state"], "left", "after the kill")
+            time.sleep(0.05)
+        else:
+            program.signal(signal.SIGINT)
+            check_equal(program.wait(), 0, program.err.text())
+    numbers = []
+    for trace in traces:
+        part = Read(trace).numbers
+        check_row(part, trace)
+        # What was written and not yet given back is in both.
+        check(not numbers or numbers[0] <= part[0] <= numbers[-1] + 1,
+              f"hole: {numbers[-1:]} is followed by {part[0]}")
+        numbers = part
+    before = sum(os.stat(f).st_size for f in glob.glob(f"{traces[0]}/process_*"))
+    status, out, err = run.tocsin("record", "--recover", traces[0])
+    check_equal(status, 0, err)
+    after = sum(os.stat(f).st_size for f in glob.glob(f"{traces[0]}/process_*"))
+    check(after < before, f"nothing was cut off: {before} to {after}")
+    check_row(Read(traces[0]).numbers, "recovered")
+
+
+@suite.test("a trace that was cut anywhere is readable after --recover, up to the last whole packet")
+def _(run):
+    trace = f"{run.scratch}/trace"
+    recorded(run, "-o", trace, "--", str(target_path("record_emit")), "count", "2000", "100000")
+    whole = Read(trace).numbers
+    check_row(whole, "whole")
+    (stream,) = glob.glob(f"{trace}/process_*")
+    size = os.stat(stream).st_size
+    check(size > 8192, f"{size} bytes: no packets to cut")
+    for cut in (size - 1, size - 4096, size // 2 + 77, 5000, 4096, 100, 0):
+        os.truncate(stream, cut)
+        status, _, err = run.tocsin("record", "--recover", trace)
+        check_equal(status, 0, err)
+        part = Read(trace).numbers
+        check_equal(part, whole[:len(part)], f"cut at {cut}")
+        check(part or cut < 5000, f"cut at {cut}: nothing left")
+
+
+@suite.test("a thousand children that live for a moment lose nothing that is not counted")
+def _(run):
+    trace = f"{run.scratch}/trace"
+    began = time.monotonic()
+    program = recorded(run, "--ring-size", "64K", "-o", trace, "--", str(target_path("record_emit")), "storm", "1000", "20",
+                       timeout_s=120)
+    want = int(program.out.lines[-1])
+    run.note(f"{time.monotonic() - began:.1f} s")
+    read = Read(trace)
+    summary = read.summary()
+    check_equal(len(read.numbers) + summary["lost"], want, "written and lost")
+    check_equal(sorted(set(read.numbers)), sorted(read.numbers), "each once")
+    run.note(f"{summary['processes']} processes, {summary['lost']} lost")
+
+
+@suite.test("a full disk: recording goes on in memory, the trace is readable, losses are counted", needs=("root",))
+def _(run):
+    disk = f"{run.scratch}/disk"
+    os.mkdir(disk)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", disk], check=True)
+    run.defer(subprocess.run, ["umount", "-l", disk])
+    program = recorded(run, "--ring-size", "256K", "-o", f"{disk}/trace", "--",
+                       str(target_path("record_emit")), "count", "300000")
+    check("300000" in program.out.text(), "the program did not end as it should")
+    match = re.search(r"(\d+) events of .* (\d+) lost", program.err.text())
+    check(match, program.err.text())
+    read = Read(f"{disk}/trace")
+    check_equal(len(read.numbers), int(match[1]), "events of the summary")
+    check_equal(int(match[1]) + int(match[2]), 300000, "written and lost")
+    check(int(match[2]) > 0, "nothing was lost on 2 MiB")
+
+
+@suite.test("chunks by size: each whole by itself, together everything")
+def _(run):
+    trace = f"{run.scratch}/chunks"
+    recorded(run, "--rotate", "300K", "-o", trace, "--", str(target_path("record_emit")), "count", "20000", "1")
+    chunks = sorted(glob.glob(f"{trace}/chunk_*"))
+    check(len(chunks) > 1, f"{len(chunks)} chunks")
+    numbers = []
+    for chunk in chunks:
+        numbers += Read(chunk).numbers
+    check_equal(numbers, list(range(20000)), "all chunks")
+    run.note(f"{len(chunks)} chunks")
+
+
+@suite.test("chunks by time, of which some are kept, compressed", needs=("program:zstd",))
+def _(run):
+    trace = f"{run.scratch}/chunks"
+    target = run.own(Program([target_path("record_emit"), "run", f"{run.scratch}/next"]))
+    recorded(run, "-p", str(target.pid), "-d", "1200ms", "--rotate", "200ms", "--keep", "3", "--zstd", "-o", trace)
+    chunks = sorted(glob.glob(f"{trace}/chunk_*"))
+    check_equal(len(chunks), 3, f"chunks kept: {chunks}")
+    last = None
+    for chunk in chunks:
+        check(os.path.exists(f"{chunk}/metadata.zst") and not os.path.exists(f"{chunk}/metadata"), os.listdir(chunk))
+        subprocess.run(["zstd", "-q", "-d", "--rm", *glob.glob(f"{chunk}/*.zst")], check=True)
+        numbers = Read(chunk).numbers
+        check_row(numbers, chunk)
+        check(last is None or numbers[0] == last + 1, f"{numbers[0]} follows {last}")
+        last = numbers[-1]
+
+
+@suite.test("the flight recorder keeps the newest; snapshots do not disturb it")
+def _(run):
+    target = run.own(Program([target_path("record_emit"), "run", f"{run.scratch}/next"]))
+    status, _, err = run.tocsin("record", "--flight", "-p", str(target.pid), "--ring-size", "64K")
+    check_equal(status, 0, err)
+    time.sleep(0.3)
+    last = -1
+    for i in range(3):
+        status, _, err = run.tocsin("snapshot", "-p", str(target.pid), "-o", f"{run.scratch}/late{i}")
+        check_equal(status, 0, err)
+        numbers = Read(f"{run.scratch}/late{i}").numbers
+        check_row(numbers, f"snapshot {i}")
+        check(numbers[-1] > last, f"snapshot {i} ends with {numbers[-1]}, the one before with {last}")
+        check(len(numbers) > 500, f"only {len(numbers)} events in 64 KiB")
+        last = numbers[-1]
+        time.sleep(0.1)
+    status, out, _ = run.tocsin("ps", "--json", "-p", str(target.pid))
+    check_equal(json.loads(out)["state"], "flight", "ps")
+    status, _, err = run.tocsin("record", "--flight", "--off", "-p", str(target.pid))
+    check_equal(status, 0, err)
+    status, _, err = run.tocsin("snapshot", "-p", str(target.pid), "-o", f"{run.scratch}/none")
+    check_equal(status, 2, "snapshot without a recorder")
+    check("no flight recorder" in err, err)
+
+
+@suite.test("another version of the library is refused with both versions")
+def _(run):
+    target = run.own(Program([target_path("record_emit"), "run", f"{run.scratch}/next"]))
+    links = f"/proc/{target.pid}/fd"
+    wait_until(lambda: any("tocsin-control" in os.readlink(f"{links}/{fd}") for fd in os.listdir(links)), "its page")
+    (fd,) = (f for f in os.listdir(links) if "tocsin-control" in os.readlink(f"{links}/{f}"))
+    with open(f"{links}/{fd}", "r+b", buffering=0) as page:
+        page.seek(8)
+        page.write(struct.pack("<I", 77))
+    program = recorded(run, "-p", str(target.pid), "-o", f"{run.scratch}/trace", status=2)
+    check(re.search(r"libtocsin 0\.1\.0 speaks version 77 .* this tocsin version 1", program.err.text()), program.err.text())
+
+
+@suite.test("no permission: which process, whose, and what would help", needs=("root", "program:setpriv"))
+def _(run):
+    target = run.own(Program([target_path("record_emit"), "run", f"{run.scratch}/next"]))
+    os.chmod(run.scratch, 0o777)
+    done = subprocess.run(["setpriv", "--reuid=65534", "--clear-groups", "--bounding-set=-all", str(TOCSIN), "record", "-p",
+                           str(target.pid), "-o", f"{run.scratch}/trace"], capture_output=True, text=True, timeout=20)
+    check_equal(done.returncode, 2, done.stderr)
+    check(f"process {target.pid} 'record_emit' of user 0" in done.stderr and "CAP_SYS_PTRACE" in done.stderr, done.stderr)
+
+
+@suite.test("wrong usage")
+def _(run):
+    for args, words in ((["-p", "x"], "'x' is no process id"), ([], "no process to record"),
+                        (["-p", "1", "--mode", "discrad"], "nearest is 'discard'"),
+                        (["-p", "1", "-c", "tdi"], "unknown context 'tdi'"),
+                        (["-p", "1", "--ring-size", "100K"], "power of two"),
+                        (["-p", "1", "--keep", "3"], "go with --rotate"), (["--recover", "/nonexistent"], "cannot open"),
+                        (["-p", str(2 ** 22 + 5)], "no process"), (["-p", str(os.getpid())], "has no libtocsin")):
+        status, _, err = run.tocsin("record", "-o", f"{run.scratch}/x", *args)
+        shutil.rmtree(f"{run.scratch}/x", ignore_errors=True)
+        check(status == 2 and words in err, f"{args}: {status} {err}")
+
+
+@suite.test("a program that scribbles over its page and its rings hurts only its own events")
+def _(run):
+    for seed, which in enumerate(("control", "rings", "both")):
+        trace = f"{run.scratch}/trace{seed}"
+        os.mkdir(trace)
+        before = set(os.listdir(run.scratch))
+        target = run.own(Program([target_path("record_hostile"), "2", str(seed + int(time.time())), which]))
+        wait_until(lambda: "tocsin-control" in open(f"/proc/{target.pid}/maps").read(), "its page")
+        began = time.monotonic()
+        program = record(run, "-p", str(target.pid), "-f", "--ring-size", "64K", "-o", trace)
+        status = program.wait(20)
+        took = time.monotonic() - began
+        check(status in (0, 2, 3), f"{which}: status {status}\n{program.err.text()}")
+        check(took < 10, f"{which}: {took:.1f} s")
+        check_equal(set(os.listdir(run.scratch)), before, "files beside the trace")
+        strange = [f for f in os.listdir(trace) if not re.fullmatch(r"metadata|session_0|process_\d+_\d+_ring_\d+_\d+", f)]
+        check_equal(strange, [], "files in the trace")
+        target.wait(20)  # whatever became of it
+        run.note(f"{which}: record ended with {status} after {took:.1f} s; {program.err.lines[-1:]}")
+
+
+if __name__ == "__main__":
+    suite.main()
