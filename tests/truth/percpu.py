@@ -88,6 +88,16 @@ for name, shown in BROKEN.items():
         add_broken(name, shows, turns)
 
 
+@suite.test("the self-test passes here, and fails where sections are not aborted")
+def selftest(run):
+    for name, status in (("selftest", 0), ("selftest_unarmed", 1)):
+        program = PROGRAMS / name
+        if not program.exists():
+            raise Skip("no restartable sequences on this architecture: the programs were not built")
+        done = subprocess.run([program], capture_output=True, text=True, timeout=30)
+        check(done.returncode == status, f"{name}: status {done.returncode}: {done.stdout}{done.stderr}")
+
+
 @suite.test("a CPU goes off and comes back")
 def hotplug(run):
     switch = pathlib.Path("/sys/devices/system/cpu/cpu1/online")
