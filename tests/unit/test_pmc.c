@@ -18,6 +18,7 @@
 
 #include <cmocka.h>
 
+#include "base/clock.h"
 #include "tocsin/rseq.h"
 
 #if defined(__x86_64__)
@@ -103,6 +104,7 @@ static void *move(void *arg)
 static void test_moved(void **state)
 {
 	pthread_t self = pthread_self(), mover;
+	uint64_t end_ns = clock_now_ns() + UINT64_C(10000000000);
 	unsigned nr_mixed = 0, nr_cpu[2] = {0};
 	cpu_set_t before;
 
@@ -115,7 +117,7 @@ static void test_moved(void **state)
 	page.pmc_width = 64;
 	page.index = 1;
 	assert_int_equal(pthread_create(&mover, NULL, move, &self), 0);
-	for (unsigned i = 0; i < 200000; i++) {
+	while (clock_now_ns() < end_ns && (nr_cpu[0] < 30000 || nr_cpu[1] < 30000)) {
 		uint64_t count = 0;
 
 		if (pmc_page_read(&page, &count) != 0)
@@ -147,7 +149,8 @@ static void *change(void *arg)
 static void test_changing_page(void **state)
 {
 	struct pmc_frame frame;
-	unsigned nr_done = 0, nr_changed = 0;
+	uint64_t end_ns = clock_now_ns() + UINT64_C(10000000000);
+	unsigned nr_changed = 0;
 	pthread_t changer;
 
 	(void)state;
@@ -156,12 +159,9 @@ static void test_changing_page(void **state)
 	stop = 0;
 	memset(&page, 0, sizeof(page));
 	assert_int_equal(pthread_create(&changer, NULL, change, NULL), 0);
-	for (unsigned i = 0; i < 100000 && (nr_done < 100 || nr_changed < 100); i++) {
-		int r = pmc_section(TOCSIN_RSEQ_AREA(tocsin_rseq.area), &page, &frame);
-
-		nr_done += r == TOCSIN_RSEQ_DONE;
-		nr_changed += r == TOCSIN_RSEQ_CLOSED;
-	}
+	while (nr_changed < 100 && clock_now_ns() < end_ns)
+		nr_changed += pmc_section(TOCSIN_RSEQ_AREA(tocsin_rseq.area), &page, &frame) ==
+			      TOCSIN_RSEQ_CLOSED;
 	__atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
 	(void)pthread_join(changer, NULL);
 	assert_true(nr_changed >= 100);
