@@ -5,13 +5,19 @@
 /*
  * The fast path on x86-64: one section, from the index to the store of the new head.
  *
- *	r8  ring        r9  head, then where the record goes      r10 new head
+ *	r8  ring        r9  head, and where in the data that is        rax, rdx  the clock
  *
  * What does not go the plain way leaves by a label, and nothing that counts has been written:
- * everything before the last store goes into free space. The clock is read inside, so a record that
- * slipped in before this one has an earlier time. rdtsc is not ordered against the load of the
- * head, and need not be: who wrote that head ran on this CPU before us, or on another one before a
- * context switch, which orders.
+ * everything before the last store goes into free space. The clock is read inside; where inside
+ *does not matter, since whoever else wrote to this ring in between would have had this section
+ *aborted. rdtsc is not ordered against the loads round it, and need not be: who wrote the record
+ *before ran on this CPU before us, or on another one before a context switch, which orders.
+ *
+ * It stands where it costs least. Measured: it starts when the loads before it have come (a third
+ * dependent load costs 5 cycles), and nothing behind it is decoded before it has ended (30 nops
+ *cost 7). So index and ring are looked up before it, the head after it: 1.14 to 1.19 of the bare
+ *clock for 16 bytes, against 1.20 to 1.26 with head and limit before it and 1.29 with everything
+ *after it. Leaving out any other single part (arming, checks, copy) gains less than 0.01.
  *
  * The payload is copied by moves of 8 bytes, unrolled where its size is a constant: fields were
  * just staged by narrow stores, which wider loads would have to wait for. From RING_COPY_STRING
@@ -21,7 +27,7 @@
 #define RING_COPY_STRING 512u
 
 /* clang-format off */
-#define RING_FAST_TO_CLOCK(end)                           \
+#define RING_FAST_TO_HEADER(end)                          \
 	TOCSIN_RSEQ_BEGIN                                 \
 	TOCSIN_RSEQ_INDEX                                 \
 	"cmpl %[indexes], %%eax\n\t"                      \
@@ -30,18 +36,17 @@
 	"testq %%r8, %%r8\n\t"                            \
 	"jz %l[none]\n\t"                                 \
 	TOCSIN_RSEQ_INJECT(1)                             \
+	"rdtsc\n\t"                                       \
+	"cmpl %c[at_epoch](%%r8), %%edx\n\t"              \
+	"jne %l[none]\n\t"                                \
+	TOCSIN_RSEQ_INJECT(2)                             \
 	"movq %c[at_head](%%r8), %%r9\n\t"                \
 	"leaq " end ", %%rdx\n\t"                         \
 	"cmpq %c[at_limit](%%r8), %%rdx\n\t"              \
 	"ja %l[none]\n\t"                                 \
-	TOCSIN_RSEQ_INJECT(2)                             \
-	"rdtsc\n\t"                                       \
-	"cmpl %c[at_epoch](%%r8), %%edx\n\t"              \
-	"jne %l[none]\n\t"                                \
 	"andq %c[at_mask](%%r8), %%r9\n\t"                \
-	"leaq %c[at_data](%%r8,%%r9), %%r9\n\t"           \
-	"movl %k[head_word], (%%r9)\n\t"                  \
-	"movl %%eax, 4(%%r9)\n\t"                         \
+	"movl %k[head_word], %c[at_data](%%r8,%%r9)\n\t"  \
+	"movl %%eax, 4 + %c[at_data](%%r8,%%r9)\n\t"      \
 	TOCSIN_RSEQ_INJECT(3)
 
 /* One instruction, and so one commit: a thread is interrupted before or after it. It needs no
@@ -55,25 +60,26 @@
 	".set ring_at, 0\n\t"                             \
 	".rept %c[bytes] / 8\n\t"                         \
 	"movq ring_at(%[payload]), %%rax\n\t"             \
-	"movq %%rax, 8 + ring_at(%%r9)\n\t"               \
+	"movq %%rax, 8 + %c[at_data] + ring_at(%%r8,%%r9)\n\t" \
 	".set ring_at, ring_at + 8\n\t"                   \
 	".endr\n\t"
 
 #define RING_COPY_MOVES                                   \
+	"leaq 8 + %c[at_data](%%r8,%%r9), %%r9\n\t"       \
 	"xorl %%edx, %%edx\n\t"                           \
 	"testq %[bytes], %[bytes]\n\t"                    \
 	"jz 62f\n"                                        \
 	"61:\n\t"                                         \
 	TOCSIN_RSEQ_INJECT(4)                             \
 	"movq (%[payload],%%rdx), %%rax\n\t"              \
-	"movq %%rax, 8(%%r9,%%rdx)\n\t"                   \
+	"movq %%rax, (%%r9,%%rdx)\n\t"                    \
 	"addq $8, %%rdx\n\t"                              \
 	"cmpq %[bytes], %%rdx\n\t"                        \
 	"jb 61b\n"                                        \
 	"62:\n\t"
 
 #define RING_COPY_WORDS                                   \
-	"leaq 8(%%r9), %%rdi\n\t"                         \
+	"leaq 8 + %c[at_data](%%r8,%%r9), %%rdi\n\t"      \
 	"movq %[payload], %%rsi\n\t"                      \
 	"movq %[bytes], %%rcx\n\t"                        \
 	"shrq $3, %%rcx\n\t"                              \
@@ -99,13 +105,13 @@
 #define RING_FAST_CLOBBERS "rdx", "r8", "r9", TOCSIN_RSEQ_CLOBBERS
 
 /* One statement a size: an operand "i" must be a literal where nothing is optimised. */
-#define RING_FAST_FIXED(size)                                                                   \
-case size:                                                                                      \
-	__asm__ goto(RING_FAST_TO_CLOCK("8 + %c[bytes](%%r9)") RING_COPY_FIXED RING_FAST_COMMIT \
-		     :                                                                          \
-		     : RING_FAST_OPERANDS, [bytes] "i"(size), [step] "i"(8 + size)              \
-		     : RING_FAST_CLOBBERS                                                       \
-		     : aborted, none);                                                          \
+#define RING_FAST_FIXED(size)                                                                    \
+case size:                                                                                       \
+	__asm__ goto(RING_FAST_TO_HEADER("8 + %c[bytes](%%r9)") RING_COPY_FIXED RING_FAST_COMMIT \
+		     :                                                                           \
+		     : RING_FAST_OPERANDS, [bytes] "i"(size), [step] "i"(8 + size)               \
+		     : RING_FAST_CLOBBERS                                                        \
+		     : aborted, none);                                                           \
 	return true
 
 static inline __attribute__((always_inline)) bool ring_write_fixed(uintptr_t area, uintptr_t index,
@@ -136,7 +142,7 @@ static inline __attribute__((always_inline)) bool ring_write_moves(uintptr_t are
 								   const void *payload,
 								   size_t bytes)
 {
-	__asm__ goto(RING_FAST_TO_CLOCK("8(%%r9,%[bytes])") RING_COPY_MOVES RING_FAST_COMMIT
+	__asm__ goto(RING_FAST_TO_HEADER("8(%%r9,%[bytes])") RING_COPY_MOVES RING_FAST_COMMIT
 		     :
 		     : RING_FAST_OPERANDS, [bytes] "r"(bytes), [step] "r"(bytes + 8)
 		     : RING_FAST_CLOBBERS
@@ -153,7 +159,7 @@ static inline __attribute__((always_inline)) bool ring_write_words(uintptr_t are
 								   const void *payload,
 								   size_t bytes)
 {
-	__asm__ goto(RING_FAST_TO_CLOCK("8(%%r9,%[bytes])") RING_COPY_WORDS RING_FAST_COMMIT
+	__asm__ goto(RING_FAST_TO_HEADER("8(%%r9,%[bytes])") RING_COPY_WORDS RING_FAST_COMMIT
 		     :
 		     : RING_FAST_OPERANDS, [bytes] "r"(bytes), [step] "r"(bytes + 8)
 		     : "rsi", "rdi", RING_FAST_RCX RING_FAST_CLOBBERS

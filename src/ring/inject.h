@@ -6,8 +6,8 @@
  * Numbered places where test builds wait for a while, so that what happens once in a million runs
  * happens all the time. They share tocsin_rseq_delay[] with the sections:
  *
- *	1 to 5    the fast section: ring known, room checked, header written, in the copy, before
- *	          the commit
+ *	1 to 5    the fast section: ring known, clock read, header written, in the copy, before the
+ *	          commit
  *	6 to 8    the exact section: ring and head verified, in the copy, before the commit
  *	9         the section that counts a loss
  *	10        slow path: head read, clock not yet

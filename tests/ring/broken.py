@@ -11,7 +11,7 @@ import re
 import sys
 
 FAST_COMMIT = '"addq %[step], %c[at_head](%%r8)\\n\\t"             \\\n'
-FAST_HEADER = '"movl %%eax, 4(%%r9)\\n\\t"                         \\\n'
+FAST_HEADER = '"movl %%eax, 4 + %c[at_data](%%r8,%%r9)\\n\\t"      \\\n'
 
 # name: (translation unit, what stands there, what is put there, options of the stress program)
 BROKEN = {
