@@ -92,8 +92,8 @@ static int run(const char *path)
 	for (uint64_t n = 0;; n++) {
 		emit_count(n);
 		*next = n + 1;
-		if (n % 100 == 0)
-			wait_ns(50000);
+		if (n % 50 == 0)
+			wait_ns(200000);
 	}
 }
 
