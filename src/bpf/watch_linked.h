@@ -146,13 +146,11 @@ GLOBAL int linked_gone(struct thread *t, struct open_section *o, __u64 now)
 }
 
 /* It ended over its budget. */
-GLOBAL int linked_late(struct thread *t, const struct section_late *e, __u64 now)
+INLINE int linked_late(struct thread *t, const struct section_late *e, __u64 now)
 {
 	__u64 ctl = 0, off[NR_OFF];
 	struct open_section *o;
 
-	if (!t || !e)
-		return 0;
 	if (!times_are_sane(e->start_ns, e->deadline_ns, e->end_ns, now)) {
 		lose(LOSS_LINKED_BAD);
 		return 0;
@@ -182,61 +180,57 @@ GLOBAL int linked_late(struct thread *t, const struct section_late *e, __u64 now
 	return section_end_over(t, o, ctl, e->end_ns, 0);
 }
 
-INLINE int linked_late_all(struct thread *t, __u32 nr_late, __u64 now)
+GLOBAL int linked_late_one(struct thread *t, __u32 place, __u64 now)
 {
 	struct section_late e;
-	__u32 n;
 
-	n = nr_late - t->late_seen;
+	if (!t)
+		return 0;
+	if (bpf_probe_read_user(&e, sizeof(e),
+				(void *)(t->slot + __builtin_offsetof(struct section_slot, late) +
+					 place % SECTION_LATE * sizeof(e)))) {
+		lose(LOSS_LINKED_LATE);
+		return 0;
+	}
+	return linked_late(t, &e, now);
+}
+
+INLINE void linked_late_all(struct thread *t, __u32 nr_late, __u64 now)
+{
+	__u32 n = nr_late - t->late_seen;
+
 	t->late_seen = nr_late;
 	if (n > LATE_MAX) {
 		lose(LOSS_LINKED_BAD);
-		return 0;
+		return;
 	}
 	if (n > SECTION_LATE) {
 		lose_many(LOSS_LINKED_LATE, n - SECTION_LATE);
 		n = SECTION_LATE;
 	}
-	for (__u32 i = 0; i < SECTION_LATE; i++) {
-		__u32 place = (nr_late - n + i) % SECTION_LATE;
-
-		if (i >= n)
-			break;
-		if (bpf_probe_read_user(&e, sizeof(e),
-					(void *)(t->slot +
-						 __builtin_offsetof(struct section_slot, late) +
-						 place * sizeof(e))))
-			lose(LOSS_LINKED_LATE);
-		else
-			linked_late(t, &e, now);
-	}
-	return 0;
+	for (__u32 i = 0; i < SECTION_LATE && i < n; i++)
+		linked_late_one(t, nr_late - n + i, now);
 }
 
-GLOBAL int linked_open_all(struct thread *t, __u32 state, __u64 now)
+/* One place of the slot. */
+GLOBAL int linked_open_one(struct thread *t, __u32 i, __u32 state, __u64 now)
 {
-	struct section_open e;
-	__u32 n = SECTION_COUNT(state);
+	struct section_open e = {};
+	struct open_section *o;
+	__u64 at;
 
-	if (!t)
+	if (!t || i >= SECTION_OPEN)
 		return 0;
-	for (__u32 i = 0; i < SECTION_OPEN; i++) {
-		struct open_section *o = &t->linked[i];
-		bool is_there =
-			i < n &&
-			!bpf_probe_read_user(
-				&e, sizeof(e),
-				(void *)(t->slot + __builtin_offsetof(struct section_slot, open) +
-					 i * sizeof(e))) &&
-			e.id;
-
-		if ((o->ctl & CTL_OPEN) && (!is_there || e.begun != o->begun))
-			linked_gone(t, o, now);
-		if (is_there && e.begun != o->begun)
-			linked_open(t, o, &e, now);
-		if ((state & SECTION_CLOSING) && SECTION_INDEX(state) == i && (o->ctl & CTL_OPEN))
-			__sync_fetch_and_or(&o->ctl, CTL_DOUBT);
-	}
+	o = &t->linked[i];
+	at = t->slot + __builtin_offsetof(struct section_slot, open) + i * sizeof(e);
+	if (i >= SECTION_COUNT(state) || bpf_probe_read_user(&e, sizeof(e), (void *)at))
+		e.id = 0;
+	if ((o->ctl & CTL_OPEN) && (!e.id || e.begun != o->begun))
+		linked_gone(t, o, now);
+	if (e.id && e.begun != o->begun)
+		linked_open(t, o, &e, now);
+	if ((state & SECTION_CLOSING) && SECTION_INDEX(state) == i && (o->ctl & CTL_OPEN))
+		__sync_fetch_and_or(&o->ctl, CTL_DOUBT);
 	return 0;
 }
 
@@ -274,7 +268,8 @@ GLOBAL int linked_sync(struct thread *t, __u64 now)
 	if (h.nr_late != t->late_seen)
 		linked_late_all(t, h.nr_late, now);
 	if (h.state || t->nr_linked)
-		linked_open_all(t, h.state, now);
+		for (__u32 i = 0; i < SECTION_OPEN; i++)
+			linked_open_one(t, i, h.state, now);
 	if (h.min_budget_ns && (!t->poll_ns || h.min_budget_ns < t->poll_ns))
 		t->poll_ns = h.min_budget_ns > poll_min_ns ? h.min_budget_ns : poll_min_ns;
 	if (h.deeper != t->deeper_seen) {

@@ -317,11 +317,13 @@ static void child_terminate(struct run *run)
 
 static int timeout_ms(const struct run *run)
 {
-	uint64_t now = clock_now_ns(), wait = TICK_NS;
+	uint64_t now = clock_now_ns(), due = now + TICK_NS;
 
-	if (run->end_ns)
-		wait = run->end_ns <= now ? 0 : run->end_ns - now < wait ? run->end_ns - now : wait;
-	return (int)((wait + 999999) / 1000000);
+	if (watch_due_ns(run->watch) < due)
+		due = watch_due_ns(run->watch);
+	if (run->end_ns && run->end_ns < due)
+		due = run->end_ns;
+	return due <= now ? 0 : (int)((due - now + 999999) / 1000000);
 }
 
 static bool is_over(struct run *run)
@@ -488,7 +490,7 @@ static void say_armed(const struct watch *w)
 
 	(void)fprintf(stderr, "armed: %u section%s, %u probe%s\n", sections,
 		      sections == 1 ? "" : "s", probes, probes == 1 ? "" : "s");
-	if (watch_link_refusal(w)[0])
+	if (watch_link_refusal(w)[0] && !wanted.all) /* of all processes some always are */
 		(void)fprintf(stderr, "its own sections are not watched: %s\n",
 			      watch_link_refusal(w));
 }

@@ -114,29 +114,37 @@ const char *process_comm(pid_t pid, char *buf, size_t len)
 	return buf;
 }
 
-/* Calls fn for every process; a result other than 0 ends it. */
-static int process_each(int (*fn)(pid_t pid, const struct proc_stat *st, void *arg), void *arg)
+int process_find_all(struct pid_set *set)
 {
 	DIR *dir TOCSIN_CLEANUP(closedirp) = opendir("/proc");
 	struct dirent *d;
-	int r;
+	int r = 0;
 
 	if (!dir)
 		return -errno;
-	while ((d = readdir(dir))) {
-		struct proc_stat st;
+	while (!r && (d = readdir(dir))) {
 		uint64_t pid;
 
-		if (!isdigit((unsigned char)d->d_name[0]) || tocsin_parse_u64(d->d_name, &pid) ||
-		    pid > INT_MAX)
-			continue;
-		if (stat_read((pid_t)pid, &st))
-			continue;
-		r = fn((pid_t)pid, &st, arg);
-		if (r)
-			return r;
+		if (isdigit((unsigned char)d->d_name[0]) && !tocsin_parse_u64(d->d_name, &pid) &&
+		    pid <= INT_MAX)
+			r = pid_set_add(set, (pid_t)pid);
 	}
-	return 0;
+	return r;
+}
+
+/* Calls fn for every process; a result other than 0 ends it. */
+static int process_each(int (*fn)(pid_t pid, const struct proc_stat *st, void *arg), void *arg)
+{
+	struct pid_set all TOCSIN_CLEANUP(pid_set_done) = {0};
+	int r = process_find_all(&all);
+
+	for (size_t i = 0; i < all.nr && !r; i++) {
+		struct proc_stat st;
+
+		if (!stat_read(all.pid[i], &st)) /* else it has gone meanwhile */
+			r = fn(all.pid[i], &st, arg);
+	}
+	return r;
 }
 
 struct comm_search {

@@ -26,6 +26,9 @@ void pid_set_done(struct pid_set *set);
  * 0, or -errno. */
 int process_find_comm(const char *comm, struct pid_set *set);
 
+/** process_find_all() - add every process. Return: 0, or -errno. */
+int process_find_all(struct pid_set *set);
+
 /** process_add_descendants() - add every process that descends from one of the set. Return: 0, or
  * -errno. */
 int process_add_descendants(struct pid_set *set);

@@ -17,7 +17,11 @@
 #include "../base/clock.h"
 #include "watch_linked.h"
 
-#define LOOK_NS 100000000ull /* between two looks for linked programs and their sections */
+/* Between two looks for linked programs and their sections; after one has begun, for so long, it is
+ * about to describe them. */
+#define LOOK_NS       100000000ull
+#define LOOK_YOUNG_NS 2000000ull
+#define YOUNG_NS      500000000ull
 
 #define PENDING_MAX \
 	256 /* threads that may be sending the spells of a late section at the same time */
@@ -59,7 +63,8 @@ struct watch {
 	size_t nr_comms;
 	char cgroup_dir[4096]; /* "": none */
 	struct linked *linked; /* NULL: not wanted */
-	uint64_t looked_ns;
+	uint64_t look_ns;      /* when to look again */
+	uint64_t young_ns;     /* until then a process is young */
 };
 
 static void watch_closep(struct watch **w)
@@ -359,13 +364,13 @@ static int linked_name(void *arg, const char *name, uint32_t *ret_index, struct 
 
 static int look(struct watch *w, struct tocsin_err *err)
 {
+	uint64_t now_ns = clock_now_ns();
+	bool is_young = now_ns < w->young_ns;
 	struct pid_set now = {0};
 	int r;
 
-	w->looked_ns = clock_now_ns();
-	if (w->all)
-		return linked_look(w->linked, NULL, err);
-	r = processes_now(w, &w->targets.pids, &now);
+	w->look_ns = now_ns + (is_young ? LOOK_YOUNG_NS : LOOK_NS);
+	r = w->all ? process_find_all(&now) : processes_now(w, &w->targets.pids, &now);
 	r = r ?: linked_look(w->linked, &now, err);
 	pid_set_done(&now);
 	return r;
@@ -485,9 +490,11 @@ static void process_changed(struct watch *w, const struct watch_event_process *e
 {
 	if (!w->linked)
 		return;
-	if (ev->what == PROCESS_EXECED)
-		linked_forget(w->linked, (pid_t)ev->tgid);
-	w->looked_ns = 0;
+	if (ev->what == PROCESS_EXITED)
+		return;
+	linked_forget(w->linked, (pid_t)ev->tgid);
+	w->look_ns = 0;
+	w->young_ns = clock_now_ns() + YOUNG_NS;
 }
 
 static int on_event(void *arg, const void *event, size_t len)
@@ -523,11 +530,16 @@ int watch_poll(struct watch *w)
 {
 	int r = watch_kernel_consume(w->kernel, on_event, w);
 
-	if (r >= 0 && w->linked && clock_now_ns() - w->looked_ns >= LOOK_NS)
+	if (r >= 0 && w->linked && clock_now_ns() >= w->look_ns)
 		r = look(w, NULL);
 	if (r == -ENOSPC || r == -E2BIG)
 		r = 0; /* what found no room is counted as unnamed where it is late */
 	return r < 0 ? r : 0;
+}
+
+uint64_t watch_due_ns(const struct watch *w)
+{
+	return w->linked ? w->look_ns : UINT64_MAX;
 }
 
 int watch_fd(struct watch *w)

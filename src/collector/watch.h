@@ -109,6 +109,9 @@ int watch_reread(struct watch *w, struct section_list *list, struct tocsin_err *
 /** watch_fd() - becomes readable when watch_poll() has something to do. */
 int watch_fd(struct watch *w);
 
+/** watch_due_ns() - when watch_poll() has something to do without that, by CLOCK_MONOTONIC. */
+uint64_t watch_due_ns(const struct watch *w);
+
 /** watch_poll() - hand over what the kernel half has sent. Return: 0, or a handler's error. */
 int watch_poll(struct watch *w);
 

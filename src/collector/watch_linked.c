@@ -7,15 +7,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "../abi/section.h"
 #include "../base/cleanup.h"
+#include "../base/clock.h"
 #include "../ctf/described.h"
 #include "discover.h"
 #include "record.h"
 
-#define SECTION_PROVIDER "section"   /* of the classes that describe sections */
-#define TP_OFFSET_MAX    (1ll << 30) /* a thread's static TLS is nowhere near as large */
+#define SECTION_PROVIDER "section" /* of the classes that describe sections */
+#define YOUNG_S          2         /* a process of this age may still be loading its libraries */
+#define NONE_AGAIN_NS \
+	2000000000ull             /* one that is not linked is looked into again after this time */
+#define TP_OFFSET_MAX (1ll << 30) /* a thread's static TLS is nowhere near as large */
 
 struct page {
 	struct control_file file; /* none: the process is not linked */
@@ -23,8 +28,9 @@ struct page {
 	uint64_t start_ticks;
 	uint32_t nr_classes; /* read so far */
 	uint32_t class_bytes;
-	bool is_told;   /* the kernel half knows the process */
-	bool is_broken; /* says what cannot be: not looked at again */
+	uint64_t look_ns; /* not linked: when to look again */
+	bool is_told;     /* the kernel half knows the process */
+	bool is_broken;   /* says what cannot be: not looked at again */
 };
 
 struct linked {
@@ -34,6 +40,11 @@ struct linked {
 	unsigned nr_processes;
 	char refusal[256];
 };
+
+static bool is_none(const struct page *p)
+{
+	return p->file.fd < 0;
+}
 
 int linked_open(const struct linked_options *opts, struct linked **ret)
 {
@@ -151,7 +162,7 @@ static int page_look(struct linked *l, struct page *p, bool *ret_new, struct toc
 	struct control_tracee now;
 	int r;
 
-	if (p->file.fd < 0 || p->is_broken || control_file_read(&p->file, 0, &now, sizeof(now)))
+	if (is_none(p) || p->is_broken || control_file_read(&p->file, 0, &now, sizeof(now)))
 		return 0;
 	r = now.nr_classes > p->nr_classes ? classes_read(l, p, &now, err) : 0;
 	if (r || p->is_told || p->is_broken || !now.slot_bytes)
@@ -189,39 +200,66 @@ static int page_add(void *arg, struct discovered *found)
 	return 0;
 }
 
-/* Not to be looked into again until it executes another program. */
-static int page_none(struct linked *l, pid_t pid)
+static struct page *page_of(const struct linked *l, pid_t pid)
+{
+	for (size_t i = 0; i < l->nr_pages; i++)
+		if (l->page[i].pid == pid)
+			return &l->page[i];
+	return NULL;
+}
+
+static bool is_young(uint64_t start_ticks)
+{
+	uint64_t per_s = (uint64_t)sysconf(_SC_CLK_TCK);
+	struct timespec boot;
+
+	(void)clock_gettime(CLOCK_BOOTTIME, &boot); /* cannot fail; what start times count from */
+	return (uint64_t)boot.tv_sec < start_ticks / per_s + YOUNG_S;
+}
+
+/* Not linked, as far as can be told: its library may not be loaded yet, or it may execute another
+ * program. */
+static int page_none(struct linked *l, struct page *known, pid_t pid)
 {
 	struct discovered none = {
 		.pid = pid, .start_ticks = discover_start_ticks(pid), .page = CONTROL_FILE_NONE};
+	int r = known ? 0 : page_add(l, &none);
 
-	return page_add(l, &none);
+	if (r)
+		return r;
+	known = known ?: &l->page[l->nr_pages - 1];
+	known->look_ns = is_young(known->start_ticks) ? 0 : clock_now_ns() + NONE_AGAIN_NS;
+	return 0;
+}
+
+/* It has said by now that it is linked. */
+static void none_forget(struct linked *l, pid_t pid)
+{
+	for (size_t i = 0; i < l->nr_pages; i++)
+		if (l->page[i].pid == pid && is_none(&l->page[i]))
+			l->page[i].look_ns = l->page[i].start_ticks = 0;
 }
 
 void linked_forget(struct linked *l, pid_t pid)
 {
 	for (size_t i = 0; i < l->nr_pages; i++)
 		if (l->page[i].pid == pid)
-			l->page[i].start_ticks = 0; /* swept at the next look */
+			l->page[i].look_ns = l->page[i].start_ticks =
+				0; /* swept at the next look */
 }
 
-static bool is_known(const struct linked *l, pid_t pid)
-{
-	for (size_t i = 0; i < l->nr_pages; i++)
-		if (l->page[i].pid == pid)
-			return true;
-	return false;
-}
-
-/* A process that has gone, or is another under the same number. */
+/* A process that has gone, or is another under the same number; one that is not linked is asked
+ * when it is to be looked into again. */
 static void pages_sweep(struct linked *l)
 {
+	uint64_t now_ns = clock_now_ns();
 	size_t kept = 0;
 
 	for (size_t i = 0; i < l->nr_pages; i++) {
 		struct page *p = &l->page[i];
 
-		if (discover_start_ticks(p->pid) == p->start_ticks)
+		if ((is_none(p) && now_ns < p->look_ns) ||
+		    discover_start_ticks(p->pid) == p->start_ticks)
 			l->page[kept++] = *p;
 		else
 			control_file_close(&p->file);
@@ -229,33 +267,26 @@ static void pages_sweep(struct linked *l)
 	l->nr_pages = kept;
 }
 
-static int find_all(struct linked *l)
-{
-	struct discover_blind blind = {0};
-	struct pid_set known = {0};
-	int r = 0;
-
-	for (size_t i = 0; i < l->nr_pages && !r; i++)
-		r = pid_set_add(&known, l->page[i].pid);
-	r = r ?: discover_all(&known, page_add, l, &blind);
-	pid_set_done(&known);
-	return r < 0 ? r : 0;
-}
-
 static int find_among(struct linked *l, const struct pid_set *pids)
 {
+	uint64_t now_ns = clock_now_ns();
 	struct tocsin_err why = {0};
 	char text[256];
 	int r;
 
 	for (size_t i = 0; i < pids->nr; i++) {
-		if (is_known(l, pids->pid[i]))
+		pid_t pid = pids->pid[i];
+		struct page *known = page_of(l, pid);
+
+		if (known && (!is_none(known) || now_ns < known->look_ns))
 			continue;
-		r = discover_process(pids->pid[i], page_add, l, &why);
-		if (r == -EPROTO || r == -EACCES)
-			refuse(l, pids->pid[i], tocsin_err_text(&why, text, sizeof(text)));
+		r = discover_process(pid, page_add, l, &why);
+		if (r == -EPROTO)
+			refuse(l, pid, tocsin_err_text(&why, text, sizeof(text)));
 		if (r <= 0 && r != -ENOMEM)
-			r = page_none(l, pids->pid[i]);
+			r = page_none(l, page_of(l, pid), pid);
+		else if (r > 0 && known)
+			none_forget(l, pid);
 		if (r < 0)
 			return r;
 	}
@@ -268,7 +299,7 @@ int linked_look(struct linked *l, const struct pid_set *pids, struct tocsin_err 
 	int r;
 
 	pages_sweep(l);
-	r = pids ? find_among(l, pids) : find_all(l);
+	r = find_among(l, pids);
 	for (size_t i = 0; i < l->nr_pages && !r; i++)
 		r = page_look(l, &l->page[i], &is_new, err);
 	if (r == 0 && is_new)

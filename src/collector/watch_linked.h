@@ -38,7 +38,7 @@ struct linked *linked_close(struct linked *l);
 /**
  * linked_look() - read what these processes say of themselves, and tell the kernel half what is
  * new.
- * @pids: lent for the call; those that are not linked are passed over; NULL: every process
+ * @pids: lent for the call; those that are not linked are passed over
  * @err:  on failure
  *
  * A page of another version, or one that may not be read, is passed over and counted.
