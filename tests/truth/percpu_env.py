@@ -134,6 +134,16 @@ def watched(run):
     check("count 1" in text and "exited normally" in text, text[-800:])
 
 
+@suite.test("a breakpoint on the commit of a section, stepped over in place")
+def breakpoint_on_commit(run):
+    if os.uname().machine != "x86_64":
+        raise Skip("the commit is looked for in x86-64's instructions")
+    found = re.search(r"^COMMITS 2 HITS (\d+)$", gdb(run, "-x", str(HERE / "step_break.py")), re.M)
+    check(found, "the commits were not found")
+    run.note(f"{found[1]} hits")
+    check(1 < int(found[1]) <= 64, f"{found[1]} hits: with one the section was not aborted, with many it never ends")
+
+
 @suite.test("every section computes what it should, without a kernel's help")
 def sections(run):
     sh(PROGRAMS / "sections")
