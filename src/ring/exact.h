@@ -18,7 +18,7 @@ struct ring_exact {
 	uint64_t head;
 	uint64_t new_head;
 	__u64 *first; /* gets `head` in passing: the index of a group, or `nowhere` */
-	void *to;        /* where the record goes */
+	void *to;     /* where the record goes */
 	const void *payload;
 	uint64_t bytes; /* of the payload */
 	uint64_t header[2];
@@ -26,19 +26,19 @@ struct ring_exact {
 	__u64 nowhere;
 };
 
-#define RING_EXACT_OPERANDS                                                                  \
-	[area] "r"(TOCSIN_RSEQ_AREA(ring_process.area)), \
-	[index] "r"(TOCSIN_RSEQ_AREA(ring_process.index)), [w] "r"(w->ring), [x] "r"(x), \
-		[indexes] "i"(RING_INDEXES), [at_head] "i"(offsetof(struct ring_header, head)),      \
-		[at_lost] "i"(offsetof(struct ring_header, lost)),                                   \
-		[x_ring] "i"(offsetof(struct ring_exact, ring)),                                     \
-		[x_head] "i"(offsetof(struct ring_exact, head)),                                     \
-		[x_new_head] "i"(offsetof(struct ring_exact, new_head)),                             \
-		[x_first] "i"(offsetof(struct ring_exact, first)),                                   \
-		[x_to] "i"(offsetof(struct ring_exact, to)),                                         \
-		[x_payload] "i"(offsetof(struct ring_exact, payload)),                               \
-		[x_bytes] "i"(offsetof(struct ring_exact, bytes)),                                   \
-		[x_header] "i"(offsetof(struct ring_exact, header)),                                 \
+#define RING_EXACT_OPERANDS                                                                      \
+	[area] "r"(TOCSIN_RSEQ_AREA(ring_process.area)),                                         \
+		[index] "r"(TOCSIN_RSEQ_AREA(ring_process.index)), [w] "r"(w->ring), [x] "r"(x), \
+		[indexes] "i"(RING_INDEXES), [at_head] "i"(offsetof(struct ring_header, head)),  \
+		[at_lost] "i"(offsetof(struct ring_header, lost)),                               \
+		[x_ring] "i"(offsetof(struct ring_exact, ring)),                                 \
+		[x_head] "i"(offsetof(struct ring_exact, head)),                                 \
+		[x_new_head] "i"(offsetof(struct ring_exact, new_head)),                         \
+		[x_first] "i"(offsetof(struct ring_exact, first)),                               \
+		[x_to] "i"(offsetof(struct ring_exact, to)),                                     \
+		[x_payload] "i"(offsetof(struct ring_exact, payload)),                           \
+		[x_bytes] "i"(offsetof(struct ring_exact, bytes)),                               \
+		[x_header] "i"(offsetof(struct ring_exact, header)),                             \
 		[x_header_bytes] "i"(offsetof(struct ring_exact, header_bytes))
 
 /* clang-format off */
@@ -159,8 +159,7 @@ static inline int ring_exact_commit(struct ring_writer *w, struct ring_exact *x)
 {
 	__asm__ goto(RING_EXACT_COMMIT
 		     :
-		     : RING_EXACT_OPERANDS
-		     : RING_EXACT_CLOBBERS
+		     : RING_EXACT_OPERANDS:RING_EXACT_CLOBBERS
 		     : aborted, none, moved);
 	return TOCSIN_RSEQ_DONE;
 aborted:
@@ -177,8 +176,7 @@ static inline int ring_exact_lose(struct ring_writer *w, const struct ring_exact
 {
 	__asm__ goto(RING_EXACT_LOSE
 		     :
-		     : RING_EXACT_OPERANDS
-		     : RING_EXACT_CLOBBERS
+		     : RING_EXACT_OPERANDS:RING_EXACT_CLOBBERS
 		     : aborted, none, moved);
 	return TOCSIN_RSEQ_DONE;
 aborted:

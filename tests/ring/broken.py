@@ -61,6 +61,11 @@ BROKEN = {
     "group_compact": (
         "src/ring/slow.c", "\tif (is_first || a->id", "\tif ((is_first && 0) || a->id",
         "mode=overwrite"),
+    # Now and then a record of an overwriting ring does not get there.
+    "record_dropped": (
+        "src/ring/slow.c", "\tunsigned rounds = 0;\n",
+        "\tunsigned rounds = 0;\n\tstatic unsigned calls;\n\n\tif (++calls % 4 == 3)\n\t\treturn NEXT_DONE;\n",
+        "mode=overwrite"),
     # Side ring: the tag is there before the record.
     "tag_first": (
         "src/ring/side.c", "\tRING_POINT(14);",

@@ -45,15 +45,20 @@ CASES = [
     "rseq=0 mode=block large=1",
     "rseq=0 kill=1 delay=14:5000 signals=1",
     "rseq=0 forks=1 retire=1 signals=1 restarts=1",
+    "GLIBC_TUNABLES=glibc.pthread.rseq=0 signals=1 migrate=1 forks=1",
+    "TOCSIN_RSEQ=cpu signals=1 migrate=1 large=1 delay=all:50",
 ]
 HOTPLUG = ["signals=1 migrate=1", "mode=overwrite migrate=1 signals=1"]
 
 
 def run(program, options, milliseconds):
     """Returns (right, what it said)."""
+    words = options.split()
+    env = dict(word.split("=", 1) for word in words if word[0].isupper())
+    argv = [PROGRAMS / program, f"ms={milliseconds}", *(word for word in words if not word[0].isupper())]
     try:
-        done = subprocess.run([PROGRAMS / program, f"ms={milliseconds}", *options.split()], stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, text=True, timeout=60 + milliseconds / 1000)
+        done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                              timeout=60 + milliseconds / 1000, env={**os.environ, **env})
     except subprocess.TimeoutExpired as hung:
         return False, f"# hangs\n# {hung.stdout}"
     return done.returncode == 0, done.stdout + ("" if done.returncode in (0, 1) else f"# status {done.returncode}\n")

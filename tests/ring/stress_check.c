@@ -239,6 +239,88 @@ static void compare(void)
 		finding("nothing was written or read", 0, begun, read);
 }
 
+/* What a snapshot says of a lane. */
+struct found {
+	uint64_t seq, time;
+	uint32_t lane;
+};
+
+static int by_lane(const void *a, const void *b)
+{
+	const struct found *x = a, *y = b;
+
+	if (x->lane != y->lane)
+		return x->lane < y->lane ? -1 : 1;
+	return x->seq < y->seq ? -1 : x->seq > y->seq;
+}
+
+/* All records of a ring, by a new reader. Return: how many. */
+static size_t snapshot(uint32_t n, struct found *found, size_t max, uint64_t *ret_first)
+{
+	struct ring_extent extent;
+	struct ring_reader r;
+	enum ring_read state;
+	size_t nr = 0;
+
+	if (ring_reader_open(&r, ring[n].fd, 0, false) < 0)
+		return 0;
+	ring_reader_bound(&r);
+	ring_reader_final(&r);
+	while ((state = ring_reader_next(&r, 8, &extent)) != RING_READ_END) {
+		const uint64_t *at = extent.data;
+
+		if (state == RING_READ_CORRUPT) {
+			finding(ring_corrupt_text(r.corrupt), n, r.corrupt_at, 0);
+			break;
+		}
+		if (state != RING_READ_MORE || nr == max)
+			continue;
+		at += (at[0] & 0xffff) == RING_ID_EXTENDED ? 2
+							   : 1; /* one record: 8 bytes at most */
+		if (!nr)
+			*ret_first = extent.time_first;
+		found[nr++] = (struct found){.lane = (uint32_t)(at[0] >> 48),
+					     .seq = at[0] & 0xffffffffffff,
+					     .time = extent.time_first};
+	}
+	ring_reader_close(&r);
+	return nr;
+}
+
+/* From the moment on at which all overwriting rings have everything, nothing is missing. */
+static void check_snapshot(void)
+{
+	size_t nr = 0, max = 1 << 20;
+	struct found *found = calloc(max, sizeof(*found));
+	uint64_t since = 0;
+
+	if (!found)
+		abort();
+	for (uint32_t i = 0; i < RINGS_MAX; i++) {
+		uint64_t first = 0;
+
+		if (ring[i].reader.ring)
+			nr += snapshot(i, found + nr, max - nr, &first);
+		if (first > since)
+			since = first;
+	}
+	qsort(found, nr, sizeof(*found), by_lane);
+	for (size_t i = 0; i < nr; i++) {
+		struct lane *l = &shared->lane[found[i].lane % LANES_MAX];
+		bool is_last = i + 1 == nr || found[i + 1].lane != found[i].lane;
+		uint64_t behind =
+			is_last ? atomic_load(&l->begun) - options.is_killed : found[i + 1].seq;
+
+		if (found[i].time < since || atomic_load(&l->lost) || all_skipped())
+			continue;
+		if (is_last ? found[i].seq + 1 < behind : found[i].seq + 1 != behind)
+			finding("a record is missing in a snapshot", found[i].lane, found[i].seq,
+				behind);
+	}
+	printf("# snapshot of %zu records\n", nr);
+	free(found);
+}
+
 unsigned checks_run(pid_t writer)
 {
 	uint64_t end_ms = now_ms() + options.run_ms;
@@ -268,5 +350,7 @@ unsigned checks_run(pid_t writer)
 	pass(true);
 	pass(true);
 	compare();
+	if (options.mode == RING_OVERWRITE)
+		check_snapshot();
 	return findings;
 }
