@@ -146,6 +146,7 @@ static int opts_check(const struct tocsin_pool_opts *opts, struct tocsin_pool_op
 static void geometry(struct pool *pool, const struct tocsin_pool_opts *opts)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	bool is_bounded = opts->flags & TOCSIN_POOL_BOUNDED;
 	uint64_t wanted = opts->max_items;
 
 	pool->nr_cpus = tocsin_nr_cpus();
@@ -154,12 +155,14 @@ static void geometry(struct pool *pool, const struct tocsin_pool_opts *opts)
 	pool->stride = round_up(opts->item_bytes, opts->align < 8 ? 8 : opts->align);
 	pool->on_misuse = opts->on_misuse;
 	pool->arg = opts->arg;
-	if (opts->flags & TOCSIN_POOL_BOUNDED && !(opts->flags & TOCSIN_POOL_DEBUG))
+	if (is_bounded && !(opts->flags & TOCSIN_POOL_DEBUG))
 		wanted += (uint64_t)pool->nr_cpus * TOCSIN_POOL_MAGAZINE;
 	pool->chunk_items = TOCSIN_POOL_BATCH;
 	while (pool->chunk_items * pool->stride % page ||
-	       pool->chunk_items * pool->stride < CHUNK_MIN)
+	       (!is_bounded && pool->chunk_items * pool->stride < CHUNK_MIN))
 		pool->chunk_items *= 2;
+	if (is_bounded) /* one, of what was asked for */
+		pool->chunk_items = (uint32_t)round_up(wanted, pool->chunk_items);
 	pool->nr_chunks = (uint32_t)((wanted + pool->chunk_items - 1) / pool->chunk_items);
 	pool->max_items = (uint64_t)pool->nr_chunks * pool->chunk_items;
 }
