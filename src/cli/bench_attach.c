@@ -168,7 +168,7 @@ static int take_bare(struct attach *a)
 {
 	int r = take(a, BENCH_V_loop_ns, LOOP, BENCH_NOP5);
 
-	r = r ?: take(a, BENCH_V_clock_ns, CLOCK, BENCH_NOP5);
+	r = r ?: take(a, BENCH_V_clock_gettime_ns, CLOCK, BENCH_NOP5);
 #ifdef __x86_64__
 	r = r ?: take(a, BENCH_V_rdtsc_ns, RDTSC, BENCH_NOP5);
 #endif

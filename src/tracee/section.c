@@ -30,6 +30,7 @@
 #define SPLITS 4 /* sections of a thread whose split is known; TLS is scarce */
 
 struct split {
+	uint32_t begun; /* section_open.begun of the section that it belongs to */
 	uint64_t running_ns;
 	uint64_t waiting_ns;
 	bool is_known;
@@ -103,7 +104,7 @@ static __attribute__((noinline, cold)) void lower_min_budget(uint64_t budget_ns)
 /* ---- splits ---- */
 
 /* "running waiting slices", in ns. */
-static void split_read(struct split *ret)
+static __attribute__((noinline, cold)) void split_read(struct split *ret)
 {
 	int saved = errno;
 	char buf[96];
@@ -182,8 +183,9 @@ static __attribute__((noinline, cold)) void budget_seen(uint64_t budget_ns)
 int tocsin_section_begin_(struct tocsin_site *site, uint64_t budget_ns)
 {
 	volatile struct section_slot *s = &slot; /* each store counts, in this order */
+	volatile struct section_open *o;
 	uint32_t n = SECTION_COUNT(s->state), turn;
-	uint64_t start = 0;
+	uint64_t start;
 
 	if (__builtin_expect(n >= SECTION_OPEN || nr_deeper ||
 				     __atomic_load_n(&tracee.is_stopped, __ATOMIC_RELAXED),
@@ -192,24 +194,26 @@ int tocsin_section_begin_(struct tocsin_site *site, uint64_t budget_ns)
 	if (__builtin_expect(budget_ns - 1 < s->min_budget_ns - 1,
 			     0)) /* none yet, 0, is the largest */
 		budget_seen(budget_ns);
-	if (n < SPLITS) {
-		split_at[n].is_known = false;
-		if (__builtin_expect(*site->on, 0))
-			split_read(&split_at[n]);
+	if (__builtin_expect(*site->on, 0) && n < SPLITS) {
+		split_read(&split_at[n]);
+		split_at[n].begun = s->begun + 1;
 	}
-	do {
-		s->state = SECTION_OPENING | n << 8 | n;
-		turn = s->begun + 1;
-		s->begun = turn;
-		if (!start)
-			start = now_ns();
-		s->open[n].start_ns = start;
-		s->open[n].deadline_ns = start + budget_ns;
-		s->open[n].id = site->id + 1u;
-		s->open[n].begun = turn;
+	o = &s->open[n];
+	turn = s->begun + 1;
+	s->state = SECTION_OPENING | n << 8 | n;
+	s->begun = turn;
+	start = now_ns();
+	for (;;) {
+		o->start_ns = start;
+		o->deadline_ns = start + budget_ns;
+		o->id = site->id + 1u;
+		o->begun = turn;
 		s->state = n + 1;
-	} while (__builtin_expect(s->begun != turn, 0));
-	return 0;
+		if (__builtin_expect(s->begun == turn, 1))
+			return 0;
+		turn = s->begun + 1; /* a handler's section was here meanwhile */
+		s->begun = turn;
+	}
 }
 
 static __attribute__((noinline, cold)) void ended_over(struct tocsin_site *site, uint32_t i,
@@ -225,61 +229,78 @@ static __attribute__((noinline, cold)) void ended_over(struct tocsin_site *site,
 
 	if (!*site->on)
 		return;
-	split_fill(&r, i < SPLITS ? &split_at[i] : &none);
+	split_fill(&r, i < SPLITS && split_at[i].begun == o->begun ? &split_at[i] : &none);
 	emit_over(site, &r);
 }
 
-/* The innermost that is open of that name. Return: its place, or SECTION_OPEN. */
-static inline uint32_t find_open(uint32_t n, uint32_t id)
+static __attribute__((noinline, cold)) int end_over(struct tocsin_site *site, uint32_t i,
+						    uint64_t end)
 {
-	for (uint32_t i = n; i-- > 0;) {
-		if (slot.open[i].id == id)
-			return i;
-	}
-	return SECTION_OPEN;
+	volatile struct section_slot *s = &slot;
+	volatile struct section_open *o = &s->open[i];
+	volatile struct section_late *late = &s->late[s->nr_late % SECTION_LATE];
+	uint32_t n = SECTION_COUNT(s->state);
+
+	late->start_ns = o->start_ns;
+	late->deadline_ns = o->deadline_ns;
+	late->end_ns = end;
+	late->id = o->id;
+	late->begun = o->begun;
+	s->nr_late++;
+	o->id = 0;
+	while (n && n <= SECTION_OPEN && !s->open[n - 1].id)
+		n--;
+	s->state = n;
+	ended_over(site, i, end);
+	return -EOVERFLOW;
 }
 
-static __attribute__((noinline, cold)) int end_deeper(void)
+/* Not the topmost, too deep to be kept, not open at all, or without a clock. */
+static __attribute__((noinline, cold)) int end_odd(struct tocsin_site *site)
 {
-	if (!nr_deeper)
-		return -ENOENT;
-	nr_deeper--;
+	volatile struct section_slot *s = &slot;
+	uint32_t n = SECTION_COUNT(s->state), i = n <= SECTION_OPEN ? n : 0;
+	uint64_t end = 0;
+
+	if (nr_deeper) {
+		nr_deeper--;
+		return 0;
+	}
+	do {
+		if (!i)
+			return -ENOENT;
+	} while (s->open[--i].id != site->id + 1u);
+	s->state = SECTION_CLOSING | i << 8 | n;
+	if (!__atomic_load_n(&tracee.is_stopped, __ATOMIC_RELAXED))
+		end = now_ns();
+	if (end > s->open[i].deadline_ns)
+		return end_over(site, i, end);
+	s->open[i].id = 0;
+	while (n && !s->open[n - 1].id)
+		n--;
+	s->state = n;
 	return 0;
 }
 
 int tocsin_section_end_(struct tocsin_site *site)
 {
 	volatile struct section_slot *s = &slot;
-	uint32_t n = SECTION_COUNT(s->state);
-	uint32_t i = n <= SECTION_OPEN ? find_open(n, site->id + 1u) : SECTION_OPEN;
-	uint64_t end = 0;
-	bool is_over = false;
+	uint32_t n = SECTION_COUNT(s->state), i = n - 1;
+	volatile struct section_open *o = &s->open[i % SECTION_OPEN];
+	uint64_t end;
 
-	if (__builtin_expect(i >= SECTION_OPEN || nr_deeper, 0))
-		return end_deeper();
+	if (__builtin_expect(i >= SECTION_OPEN || o->id != site->id + 1u || nr_deeper ||
+				     __atomic_load_n(&tracee.is_stopped, __ATOMIC_RELAXED),
+			     0))
+		return end_odd(site);
 	s->state = SECTION_CLOSING | i << 8 | n;
-	if (__builtin_expect(!__atomic_load_n(&tracee.is_stopped, __ATOMIC_RELAXED), 1)) {
-		end = now_ns();
-		is_over = end > s->open[i].deadline_ns;
-	}
-	if (__builtin_expect(is_over, 0)) {
-		volatile struct section_late *late = &s->late[s->nr_late % SECTION_LATE];
-
-		late->start_ns = s->open[i].start_ns;
-		late->deadline_ns = s->open[i].deadline_ns;
-		late->end_ns = end;
-		late->id = s->open[i].id;
-		late->begun = s->open[i].begun;
-		s->nr_late++;
-	}
-	s->open[i].id = 0;
-	while (n && !s->open[n - 1].id)
-		n--;
-	s->state = n;
-	if (__builtin_expect(is_over, 0)) {
-		ended_over(site, i, end);
-		return -EOVERFLOW;
-	}
+	end = now_ns();
+	if (__builtin_expect(end > o->deadline_ns, 0))
+		return end_over(site, i, end);
+	o->id = 0;
+	while (__builtin_expect(i && !s->open[i - 1].id, 0))
+		i--; /* ended before this one */
+	s->state = i;
 	return 0;
 }
 
