@@ -63,6 +63,26 @@ def rising(found, *path):
     return values
 
 
+@suite.test("event: what is measured fits together", needs=("tool",))
+def _(run):
+    found = measure(run, "event")
+    keys = found["keys"]
+    wanted = {"clock_ns", "event_8_ns", "event_16_ns", "event_64_ns", "event_1k_ns", "disabled_ns", "empty_loop_ns", "event16_over_clock", "section_ns"}
+    check(wanted <= set(keys), f"figures are {sorted(keys)}")
+    check(keys["event_16_ns"] > keys["clock_ns"] and keys["event_1k_ns"] > keys["event_64_ns"], f"{keys}")
+    check(abs(keys["event16_over_clock"] - keys["event_16_ns"] / keys["clock_ns"]) < 0.01, "the ratio is none")
+    check(keys["disabled_ns"] < keys["event_8_ns"] / 2, "an event that is off costs as one that is on")
+    check(keys["section_ns"] > 1.5 * found["floors"]["gettime_ns"], "a section is cheaper than the two clocks in it")
+
+
+@suite.test("footprint: no thread, no socket", needs=("tool",))
+def _(run):
+    out = bench(run, "footprint", "--json", "--rounds", "1")
+    keys = json.loads(out)["keys"]
+    check_equal((keys["threads"], keys["sockets"]), (0, 0), "threads, sockets")
+    check(0 < keys["rss_idle_kib"] < 1000, f"resident: {keys['rss_idle_kib']} KiB")
+
+
 @suite.test("attach: a section costs more than an empty program, that more than a call")
 def attach(run):
     found = measure(run, "attach", rounds=2)
