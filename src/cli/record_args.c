@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "../base/parse.h"
+#include "../collector/filter.h"
 #include "../collector/record_look.h"
 #include "tocsin/types.h"
 
@@ -107,6 +108,28 @@ static int rules_read(struct record_args *a, const struct opt_command *cmd)
 	return status;
 }
 
+/* One filter for all rules that switch on. */
+static int where_read(struct record_args *a)
+{
+	struct tocsin_diag diag;
+	uint16_t number;
+	int r;
+
+	if (!a->where)
+		return -1;
+	a->filters = calloc(1, CONTROL_FILTER_BYTES);
+	if (!a->filters)
+		return CLI_FAILED;
+	r = filter_add(a->filters, a->where, "--where", &diag, &number);
+	if (r)
+		return cli_diag(r, &diag);
+	for (uint32_t i = 0; i < a->wish.nr_rules; i++)
+		if (a->wish.rule[i].enable)
+			a->wish.rule[i].filter = number;
+	a->wish.filters = a->filters;
+	return -1;
+}
+
 int record_args_read(struct record_args *a, const struct opt_command *cmd, bool is_inherited)
 {
 	char near[200];
@@ -122,8 +145,9 @@ int record_args_read(struct record_args *a, const struct opt_command *cmd, bool 
 	a->wish.ring_bytes = a->ring_bytes ?: RING_BYTES_STANDARD;
 	a->wish.block_ns = (uint32_t)(a->block_ns ?: BLOCK_NS_STANDARD);
 	a->wish.is_inherited = is_inherited;
-	a->wish.filters = a->filters;
 	status = rules_read(a, cmd);
+	if (status < 0)
+		status = where_read(a);
 	return status < 0 ? contexts_read(a, cmd) : status;
 }
 

@@ -128,6 +128,22 @@ def _(run):
         check(match and match[1] == match[2], f"no context: {line}")
 
 
+@suite.test("--where, --enable and --level choose events before they are written")
+def _(run):
+    emit = str(target_path("record_emit"))
+    for i, (args, want) in enumerate((
+            (["--where", "n >= 10 && twice != 30 && !(n & 1)"], [n for n in range(100) if n >= 10 and n != 15 and n % 2 == 0]),
+            (["--enable", "record:c*t"], list(range(100))), (["--enable", "*", "--disable", "record"], []),
+            (["--enable", "other"], []), (["--level", "warning"], []), (["--level", "info"], list(range(100))),
+            (["-w", "string ~ \"x*\""], []))):
+        recorded(run, *args, "-o", f"{run.scratch}/trace{i}", "--", emit, "count", "100")
+        check_equal(Read(f"{run.scratch}/trace{i}").numbers, want, f"{args}")
+    target = run.own(Program([emit, "run", f"{run.scratch}/next"]))
+    recorded(run, "-p", str(target.pid), "-w", "n & 1", "-d", "200ms", "-o", f"{run.scratch}/odd")
+    numbers = Read(f"{run.scratch}/odd").numbers
+    check(numbers and all(n % 2 for n in numbers), f"even among them: {numbers[:20]}")
+
+
 @suite.test("what a full ring drops is counted exactly, in the packets and in the summary")
 def _(run):
     trace = f"{run.scratch}/trace"
@@ -360,7 +376,7 @@ def _(run):
 def _(run):
     for args, words in ((["-p", "x"], "'x' is no process id"), ([], "no process to record"),
                         (["-p", "1", "--mode", "discrad"], "nearest is 'discard'"),
-                        (["-p", "1", "-c", "tdi"], "unknown context 'tdi'"),
+                        (["-p", "1", "-c", "tdi"], "unknown context 'tdi'"), (["-p", "1", "-w", "a >"], "--where"),
                         (["-p", "1", "--ring-size", "100K"], "power of two"),
                         (["-p", "1", "--keep", "3"], "go with --rotate"), (["--recover", "/nonexistent"], "cannot open"),
                         (["-p", str(2 ** 22 + 5)], "no process"), (["-p", str(os.getpid())], "has no libtocsin")):
