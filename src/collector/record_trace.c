@@ -253,7 +253,8 @@ static int metadata_text(struct record_trace *t, struct ctf_recorded *rec,
 		rec->nr_streams = i + 1;
 	}
 	if (r >= 0)
-		r = ctf_recorded_metadata(rec, ret_text, ret_len);
+		r = t->opts->is_ctf2 ? ctf_recorded_metadata_json(rec, ret_text, ret_len)
+				     : ctf_recorded_metadata(rec, ret_text, ret_len);
 	return r;
 }
 

@@ -90,6 +90,17 @@ static bool label_is_before(const struct control_class *class, const struct cont
 	return false;
 }
 
+void ctf_label_name(const struct control_class *class, const struct control_field *field,
+		    unsigned i, char *buf, size_t len)
+{
+	const char *text = ctf_described_text(class, ctf_described_label(class, field, i)->text);
+
+	if (label_is_before(class, field, i))
+		(void)snprintf(buf, len, "%s (%u)", text, i);
+	else
+		(void)snprintf(buf, len, "%s", text);
+}
+
 static void put_value(FILE *f, int64_t value, bool is_signed)
 {
 	if (is_signed)
@@ -103,8 +114,7 @@ static bool is_signed_type(unsigned type)
 	return type >= TOCSIN_TYPE_S8 && type <= TOCSIN_TYPE_S64;
 }
 
-/* Whether a label may stand there: readers refuse ranges that run backwards or past the type. */
-static bool label_fits(const struct control_label *label, unsigned type)
+bool ctf_label_fits(const struct control_label *label, unsigned type)
 {
 	unsigned bits = ctf_scalar_bytes(type) * 8;
 
@@ -126,17 +136,13 @@ static void put_enum(FILE *f, const struct control_class *class, const struct co
 	for (unsigned i = 0; i < field->nr_labels; i++) {
 		const struct control_label *label = ctf_described_label(class, field, i);
 		char name[CTF_NAME_MAX + 16];
-		const char *text = ctf_described_text(class, label->text);
 
-		if (!label_fits(label, field->type))
+		if (!ctf_label_fits(label, field->type))
 			continue;
-		if (label_is_before(class, field, i)) {
-			(void)snprintf(name, sizeof(name), "%s (%u)", text, i);
-			text = name;
-		}
+		ctf_label_name(class, field, i, name, sizeof(name));
 		(void)fputs(any ? ", " : " ", f);
 		any = true;
-		ctf_put_quoted(f, text);
+		ctf_put_quoted(f, name);
 		(void)fputs(" = ", f);
 		put_value(f, label->first, is_signed);
 		if (label->last != label->first) {
@@ -152,7 +158,7 @@ static bool has_labels(const struct control_class *class, const struct control_f
 	if (!(field->flags & TOCSIN_FIELD_ENUM))
 		return false;
 	for (unsigned i = 0; i < field->nr_labels; i++)
-		if (label_fits(ctf_described_label(class, field, i), field->type))
+		if (ctf_label_fits(ctf_described_label(class, field, i), field->type))
 			return true;
 	return false; /* an enumeration without labels is none */
 }

@@ -5,6 +5,8 @@
 /* The metadata of a recorded trace: its own streams (class.h), and streams of rings with the events
  * that traced programs describe. */
 
+#include <limits.h>
+
 #include "described.h"
 #include "metadata.h"
 
@@ -54,5 +56,13 @@ struct ctf_names {
 /** ctf_names_add() - @text as an identifier: "_" before it, other than [A-Za-z0-9_] as '_', and a
  * number behind it if it is there already. Return: the name, lent from @names. */
 const char *ctf_names_add(struct ctf_names *names, const char *text);
+
+/** ctf_label_fits() - may a label stand there? Readers refuse ranges that run backwards or past the
+ * type. */
+bool ctf_label_fits(const struct control_label *label, unsigned type);
+
+/** ctf_label_name() - its text, made to differ from those before it. */
+void ctf_label_name(const struct control_class *class, const struct control_field *field,
+		    unsigned i, char *buf, size_t len);
 
 #endif

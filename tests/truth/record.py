@@ -128,6 +128,26 @@ def _(run):
         check(match and match[1] == match[2], f"no context: {line}")
 
 
+@suite.test("metadata of CTF 2 says what that of CTF 1.8 says")
+def _(run):
+    trace = f"{run.scratch}/trace"
+    recorded(run, "--ctf", "2", "-c", "tid", "-o", trace, "--", str(target_path("record_emit")), "all", "5")
+    with open(f"{trace}/metadata", encoding="utf-8") as stream:
+        parts = [json.loads(part) for part in stream.read().split("\x1e") if part]
+    check_equal(parts[0], {"type": "preamble", "version": 2}, "the first fragment")
+    (event,) = [p for p in parts if p.get("name") == "record:all" and "specific-context-field-class" in p]
+    fields = {m["name"]: m["field-class"] for m in event["payload-field-class"]["member-classes"]}
+    check_equal(fields["u16"]["length"], 16, "u16")
+    check_equal(fields["s64"]["type"], "fixed-length-signed-integer", "s64")
+    check_equal(fields["colour"]["mappings"], {"red": [[0, 0]], "green": [[1, 3]], 'blue "light"': [[4, 4]]}, "labels")
+    check_equal(fields["seq"]["length-field-location"]["path"], ["_seq_length"], "length of a sequence")
+    check_equal([m["name"] for m in event["specific-context-field-class"]["member-classes"]], ["tid"], "contexts")
+    ids = {p["id"]: p for p in parts if p["type"] == "data-stream-class"}
+    clocks = {p["id"] for p in parts if p["type"] == "clock-class"}
+    check({s["default-clock-class-id"] for s in ids.values()} <= clocks, f"{clocks}")
+    check(event["data-stream-class-id"] in ids, "the stream class of the event")
+
+
 @suite.test("--where, --enable and --level choose events before they are written")
 def _(run):
     emit = str(target_path("record_emit"))
