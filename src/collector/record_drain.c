@@ -273,8 +273,11 @@ static int64_t extent_take(struct recorder *rec, struct record_process *p, struc
 	rec->stats.disk_failure = r;
 	if (r < 0) {
 		rec->stats.last_disk_failure = r;
-		if (ring->reader.mode != RING_OVERWRITE)
-			return 0; /* it stays in the ring */
+		if (ring->reader.mode != RING_OVERWRITE) {
+			/* It stays in the ring, to be read again. */
+			ring_reader_back(&ring->reader, ext, ext->events - events);
+			return 0;
+		}
 		ring->lost_else += events;
 		rec->stats.lost_disk += events;
 	}

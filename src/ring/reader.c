@@ -333,6 +333,28 @@ void ring_reader_release(struct ring_reader *r, const struct ring_extent *upto)
 		(void)syscall(SYS_futex, &ring->tail, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 }
 
+void ring_reader_back(struct ring_reader *r, const struct ring_extent *extent, uint64_t done_events)
+{
+	const unsigned char *data = extent->data;
+	struct ring_step step;
+	uint64_t at = 0;
+
+	r->corrupt = RING_CORRUPT_NOT; /* if it was behind the extent it is found again */
+	r->time = extent->last_time_before;
+	r->has_time = r->time != 0;
+	for (uint64_t i = 0; i < done_events && !r->corrupt; i++) {
+		r->corrupt = ring_step(r, data + at, extent->bytes - at, &step);
+		at += r->corrupt ? 0 : step.bytes;
+	}
+	r->corrupt_at = extent->position + at;
+	if (r->kind == RING_SIDE) {
+		r->cursor = (uint32_t)((extent->position + at) / 8);
+		r->number = extent->end_number - (uint32_t)(extent->events - done_events);
+	} else {
+		r->cursor = extent->position + at;
+	}
+}
+
 void ring_reader_bound(struct ring_reader *r)
 {
 	r->bound = __atomic_load_n(&r->ring->head, __ATOMIC_ACQUIRE);
@@ -342,6 +364,7 @@ void ring_reader_bound(struct ring_reader *r)
 void ring_reader_final(struct ring_reader *r)
 {
 	r->is_final = true;
+	r->is_bound = false;
 }
 
 bool ring_reader_is_final(const struct ring_reader *r)

@@ -124,11 +124,19 @@ enum ring_read ring_reader_next(struct ring_reader *r, uint64_t max_bytes,
  */
 void ring_reader_release(struct ring_reader *r, const struct ring_extent *upto);
 
-/** ring_reader_bound() - read no further than what is there now: a snapshot. */
+/**
+ * ring_reader_back() - the last extent was not dealt with, or not all of it: hand it out again.
+ * @extent:      what the last ring_reader_next() gave, not released
+ * @done_events: of its records, those that need not come again
+ */
+void ring_reader_back(struct ring_reader *r, const struct ring_extent *extent,
+		      uint64_t done_events);
+
+/** ring_reader_bound() - read no further than what is there now: a snapshot, or a pass. */
 void ring_reader_bound(struct ring_reader *r);
 
 /** ring_reader_final() - no writer is left: the process has ended, or the ring is retired and has
- * no users. Records that are not whole are skipped without waiting. */
+ * no users. Records that are not whole are skipped without waiting, and no bound holds any more. */
 void ring_reader_final(struct ring_reader *r);
 
 /** ring_reader_is_final() - has the process given this ring up, so that what is there is all?
