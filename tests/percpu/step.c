@@ -15,6 +15,8 @@
 static struct tocsin_counter *counter;
 static struct tocsin_percpu *percpu;
 static struct tocsin_node node;
+static struct tocsin_pool *pool;
+static void *taken;
 static int result;
 
 static int run(uint32_t code, uint64_t value)
@@ -42,6 +44,9 @@ STEPPED void step_push(void);
 STEPPED void step_pop(void);
 STEPPED void step_copy(void);
 STEPPED void step_do_on_cpu(void);
+STEPPED void step_take(void);
+STEPPED void step_give(void);
+STEPPED void step_rcu(void);
 
 void step_counter(void)
 {
@@ -95,9 +100,28 @@ void step_do_on_cpu(void)
 	result |= tocsin_do_on_cpu(percpu, 0, touch, NULL);
 }
 
+void step_take(void)
+{
+	result |= tocsin_pool_take(pool, &taken);
+}
+
+void step_give(void)
+{
+	result |= tocsin_pool_give(pool, taken);
+}
+
+void step_rcu(void)
+{
+	tocsin_rcu_read_unlock(tocsin_rcu_read_lock());
+}
+
 int main(void)
 {
-	if (tocsin_counter_new(2, &counter) || tocsin_percpu_new(64, 0, &percpu))
+	const struct tocsin_pool_opts opts = {.size = sizeof(opts), .item_bytes = 64};
+
+	if (tocsin_counter_new(2, &counter) || tocsin_percpu_new(64, 0, &percpu) ||
+	    tocsin_pool_new(&opts, &pool) || tocsin_pool_take(pool, &taken) ||
+	    tocsin_pool_give(pool, taken))
 		return 3;
 	step_counter();
 	step_store();
@@ -108,6 +132,9 @@ int main(void)
 	step_pop();
 	step_copy();
 	step_do_on_cpu();
+	step_take();
+	step_give();
+	step_rcu();
 	(void)printf("result %d count %llu item %llu\n", result,
 		     (unsigned long long)tocsin_counter_sum(counter, 1),
 		     (unsigned long long)*(uint64_t *)tocsin_percpu_item(percpu, 0));

@@ -8,7 +8,8 @@ limit of aborts allows.
 import gdb
 
 STEPS_MAX = 30000
-NAMES = ("counter", "store", "add", "load", "cmpstore", "push", "pop", "copy", "do_on_cpu")
+NAMES = ("counter", "store", "add", "load", "cmpstore", "push", "pop", "copy", "do_on_cpu", "take", "give",
+         "rcu")
 
 gdb.execute("set pagination off")
 gdb.execute("set confirm off")

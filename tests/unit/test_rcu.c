@@ -366,7 +366,8 @@ static void *vfork_first(void *arg)
 	}
 	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {
 	}
-	*(bool *)arg = tocsin_rcu_slot->mark == 0; /* no slot was claimed in the child's name */
+	*(bool *)arg = !tocsin_rcu_slot ||
+		       tocsin_rcu_slot->mark == 0; /* no slot was claimed in the child's name */
 	tocsin_rcu_read_unlock(tocsin_rcu_read_lock());
 	return tocsin_rcu_slot;
 }
