@@ -559,50 +559,6 @@ static int event_make(struct builder *b, struct plan_stream *s, struct plan_even
 	return r;
 }
 
-/* Is it the header of a ring's record: id u16, a hole of 16 bits, and 32 bits of time, or a longer
- * one for id 65535? (docs/formats/ctf.md) */
-static bool header_is_tocsin(const struct plan *plan, const struct meta_type *type)
-{
-	static const struct {
-		uint8_t code, bits, role;
-		bool is_time;
-		uint32_t align_bits;
-	} want[] = {
-		{PLAN_OPEN, 0, 0, false, 64},
-		{PLAN_INT, 16, ROLE_EVENT_ID, false, 16},
-		{PLAN_VARIANT, 0, 0, false, 1},
-		{PLAN_OPEN, 0, 0, false, 32},
-		{PLAN_INT, 32, 0, true, 32},
-		{PLAN_CLOSE, 0, 0, false, 1},
-		{PLAN_JUMP, 0, 0, false, 1},
-		{PLAN_OPEN, 0, 0, false, 32},
-		{PLAN_INT, 32, ROLE_EVENT_ID, false, 32},
-		{PLAN_INT, 64, 0, true, 32},
-		{PLAN_CLOSE, 0, 0, false, 1},
-		{PLAN_JUMP, 0, 0, false, 1},
-		{PLAN_CLOSE, 0, 0, false, 1},
-		{PLAN_CLOSE, 0, 0, false, 1},
-		{PLAN_END, 0, 0, false, 1},
-	};
-	unsigned nr = sizeof(want) / sizeof(want[0]);
-	const struct plan_option *o = plan->option;
-
-	if (!type || plan->nr_ops != nr || plan->nr_options != 2)
-		return false;
-	for (unsigned i = 0; i < nr; i++) {
-		const struct plan_op *op = &plan->op[i];
-
-		if (op->code != want[i].code || op->bits != want[i].bits ||
-		    op->role != want[i].role || op->is_time != want[i].is_time ||
-		    op->align_bits != want[i].align_bits || op->is_signed)
-			return false;
-	}
-	return o[0].first == 0 && o[0].last == 65534 && o[0].jump == 3 && o[1].first == 65535 &&
-	       o[1].last == 65535 && o[1].jump == 7;
-}
-
-static int events_sort(struct plan_stream *s, struct tocsin_err *err);
-
 static int stream_make(struct builder *b, struct plan_stream *s)
 {
 	size_t nr_entries = b->nr_entries;
@@ -618,7 +574,7 @@ static int stream_make(struct builder *b, struct plan_stream *s)
 	if (r < 0)
 		return tocsin_err_fail(r, b->err, "stream %llu", (unsigned long long)s->meta->id);
 	s->header_kind = PLAN_HEADER_ANY;
-	if (header_is_tocsin(&s->header, s->meta->event_header))
+	if (plan_header_is_tocsin(&s->header, s->meta->event_header))
 		s->header_kind = PLAN_HEADER_TOCSIN;
 	else if (s->header.nr_ops == 1)
 		s->header_kind = PLAN_HEADER_NONE;
@@ -634,53 +590,7 @@ static int stream_make(struct builder *b, struct plan_stream *s)
 	if (b->is_header_used && s->header_kind == PLAN_HEADER_TOCSIN)
 		s->header_kind = PLAN_HEADER_ANY; /* so that its values are kept */
 	s->clock = meta_clock_find(b->meta, b->clock);
-	return r < 0 ? r : events_sort(s, b->err);
-}
-
-static int event_compare(const void *a, const void *b)
-{
-	const struct plan_event *x = a, *y = b;
-
-	return x->meta->id < y->meta->id ? -1 : x->meta->id > y->meta->id;
-}
-
-#define BY_ID_MAX 65536 /* ids below this are looked up in one step */
-
-static int events_sort(struct plan_stream *s, struct tocsin_err *err)
-{
-	qsort(s->event, s->nr_events, sizeof(*s->event), event_compare);
-	for (unsigned i = 1; i < s->nr_events; i++)
-		if (s->event[i].meta->id == s->event[i - 1].meta->id)
-			return tocsin_err_fail(-EBADMSG, err, "stream %llu has two events %llu",
-					       (unsigned long long)s->meta->id,
-					       (unsigned long long)s->event[i].meta->id);
-	for (unsigned i = 0; i < s->nr_events && s->event[i].meta->id < BY_ID_MAX; i++)
-		s->nr_by_id = s->event[i].meta->id + 1;
-	s->by_id = calloc(s->nr_by_id ?: 1, sizeof(*s->by_id));
-	if (!s->by_id)
-		return -ENOMEM;
-	for (unsigned i = 0; i < s->nr_events && s->event[i].meta->id < s->nr_by_id; i++)
-		s->by_id[s->event[i].meta->id] = &s->event[i];
-	return 0;
-}
-
-const struct plan_event *plan_event_find(const struct plan_stream *s, uint64_t id)
-{
-	unsigned low = 0, high = s->nr_events;
-
-	if (id < s->nr_by_id)
-		return s->by_id[id];
-	while (low < high) {
-		unsigned mid = low + (high - low) / 2;
-
-		if (s->event[mid].meta->id == id)
-			return &s->event[mid];
-		if (s->event[mid].meta->id < id)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return NULL;
+	return r < 0 ? r : plan_events_sort(s, b->err);
 }
 
 static int trace_make(struct builder *b, struct plan_trace *t)
@@ -717,28 +627,4 @@ int plan_make(const struct meta *meta, struct plan_trace *ret_plan, struct tocsi
 	}
 	*ret_plan = t;
 	return 0;
-}
-
-static void plan_free(struct plan *p)
-{
-	free(p->op);
-	free(p->option);
-	free(p->skip);
-}
-
-void plan_done(struct plan_trace *t)
-{
-	for (unsigned i = 0; i < t->nr_streams; i++) {
-		struct plan_stream *s = &t->stream[i];
-
-		plan_free(&s->context);
-		plan_free(&s->header);
-		for (unsigned k = 0; k < s->nr_events; k++)
-			plan_free(&s->event[k].body);
-		free(s->event);
-		free(s->by_id);
-	}
-	plan_free(&t->packet_header);
-	free(t->stream);
-	*t = (struct plan_trace){0};
 }

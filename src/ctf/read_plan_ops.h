@@ -73,4 +73,10 @@ struct plan_skip {
  * none. @start_bytes: what the place where it begins is a multiple of. Return: 0, or -ENOMEM. */
 int plan_skip_make(struct plan *plan, uint64_t start_bytes);
 
+/** plan_header_is_tocsin() - is it the header of a ring's record, which has a short way? */
+bool plan_header_is_tocsin(const struct plan *plan, const struct meta_type *type);
+
+/** plan_events_sort() - by their ids. Return: 0, or -EBADMSG two are the same, -ENOMEM. */
+int plan_events_sort(struct plan_stream *s, struct tocsin_err *err);
+
 #endif

@@ -58,6 +58,12 @@ bool tsdl_is_type(const struct tsdl *p);
  */
 int tsdl_type(struct tsdl *p, const struct meta_type **ret_type);
 
+/** tsdl_attributes() - `{ KEY = VALUE; ... }` of a number or string, into @type. */
+int tsdl_attributes(struct tsdl *p, struct meta_type *type);
+
+/** tsdl_align() - a power of two. */
+int tsdl_align(struct tsdl *p, uint32_t *ret_bits);
+
 /** tsdl_declaration() - `typealias ... := ...;`, `typedef ...;`, `struct NAME {...};` and alike. */
 int tsdl_declaration(struct tsdl *p);
 
