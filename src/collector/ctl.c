@@ -1,5 +1,11 @@
 // SPDX-License-Identifier: MIT
-/* The control socket of a watch, both ends. */
+/*
+ * The control socket of a watch, both ends.
+ *
+ * It is CTL_DIR/watch.PID where that can be written, which takes root, else in the user's own
+ * directory of /run. One that a killed watch left behind is known by its refusal to be connected
+ * to; whoever comes across it removes it.
+ */
 #include "ctl.h"
 
 #include <dirent.h>
@@ -17,46 +23,123 @@
 
 #include "../base/cleanup.h"
 #include "../base/parse.h"
-#include "process.h"
+#include "../base/text.h"
 
-#define CTL_DIR "/run/tocsin"
+#define CTL_DIR     "/run/tocsin"
+#define CTL_PREFIX  "watch."
+#define CTL_DIR_LEN 64
 
 struct ctl_server {
 	int fd;
 	struct sockaddr_un addr;
 };
 
-static void address_of(pid_t pid, struct sockaddr_un *addr)
+static const char *user_dir(uid_t uid, char buf[static CTL_DIR_LEN])
+{
+	(void)snprintf(buf, CTL_DIR_LEN, "/run/user/%u/tocsin", uid);
+	return buf;
+}
+
+static void address_of(const char *dir, pid_t pid, struct sockaddr_un *addr)
 {
 	*addr = (struct sockaddr_un){.sun_family = AF_UNIX};
-	(void)snprintf(addr->sun_path, sizeof(addr->sun_path), CTL_DIR "/watch.%d", pid);
+	(void)snprintf(addr->sun_path, sizeof(addr->sun_path), "%.*s/" CTL_PREFIX "%d", CTL_DIR_LEN,
+		       dir, pid);
+}
+
+/* Return: a connected socket, -ENOENT nobody listens there (what was left is removed), or -errno.
+ */
+static int connect_to(const struct sockaddr_un *addr)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int r;
+
+	if (fd < 0)
+		return -errno;
+	if (!connect(fd, (const struct sockaddr *)addr, sizeof(*addr)))
+		return fd;
+	r = -errno;
+	(void)close(fd);
+	if (r != -ECONNREFUSED)
+		return r;
+	(void)unlink(addr->sun_path); /* may be another user's: then it stays */
+	return -ENOENT;
+}
+
+/* Calls @fn for each watch that listens in a directory. */
+static void for_each_watch(const char *dir_path, void (*fn)(void *arg, pid_t pid), void *arg)
+{
+	DIR *dir = opendir(dir_path);
+	struct dirent *d;
+
+	while (dir && (d = readdir(dir))) {
+		struct sockaddr_un addr;
+		uint64_t pid;
+		int fd;
+
+		if (strncmp(d->d_name, CTL_PREFIX, strlen(CTL_PREFIX)) ||
+		    tocsin_parse_u64(d->d_name + strlen(CTL_PREFIX), &pid) || pid > INT_MAX)
+			continue;
+		address_of(dir_path, (pid_t)pid, &addr);
+		fd = connect_to(&addr);
+		if (fd >= 0)
+			(void)close(fd);
+		if (fd != -ENOENT)
+			fn(arg, (pid_t)pid);
+	}
+	if (dir)
+		(void)closedir(dir); /* nothing was written through it */
+}
+
+static void count_nothing(void *arg, pid_t pid)
+{
+	(void)arg;
+	(void)pid;
+}
+
+static int bind_in(struct ctl_server *s, const char *dir, mode_t mode)
+{
+	mode_t mask;
+	int r = 0;
+
+	if (mkdir(dir, mode) && errno != EEXIST)
+		return -errno;
+	for_each_watch(dir, count_nothing, NULL); /* those that are none go */
+	address_of(dir, getpid(), &s->addr);
+	s->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (s->fd < 0)
+		return -errno;
+	(void)unlink(s->addr.sun_path); /* of a dead process of our number; missing as a rule */
+	mask = umask(0177);
+	if (bind(s->fd, (struct sockaddr *)&s->addr, sizeof(s->addr)) || listen(s->fd, 4))
+		r = -errno;
+	(void)umask(mask); /* cannot fail */
+	if (!r)
+		return 0;
+	(void)close(s->fd);
+	s->fd = -1;
+	return r;
 }
 
 int ctl_server_open(struct ctl_server **ret, struct tocsin_err *err)
 {
 	struct ctl_server *s = calloc(1, sizeof(*s));
-	mode_t mask;
-	int r = 0;
+	char own[CTL_DIR_LEN];
+	int r;
 
 	if (!s)
 		return -ENOMEM;
-	address_of(getpid(), &s->addr);
-	if (mkdir(CTL_DIR, 0755) && errno != EEXIST)
-		r = -errno;
-	s->fd = r ? -1 : socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (!r && s->fd < 0)
-		r = -errno;
-	if (!r) {
-		(void)unlink(
-			s->addr.sun_path); /* of a dead process of our number; missing as a rule */
-		mask = umask(0177);
-		if (bind(s->fd, (struct sockaddr *)&s->addr, sizeof(s->addr)) || listen(s->fd, 4))
-			r = -errno;
-		(void)umask(mask); /* cannot fail */
-	}
+	s->fd = -1;
+	r = bind_in(s, CTL_DIR, 0755);
+	if (r == -EACCES || r == -EPERM || r == -EROFS)
+		r = bind_in(s, user_dir(geteuid(), own), 0700);
+	else
+		(void)snprintf(own, sizeof(own), CTL_DIR);
 	if (r) {
-		tocsin_err_add(err, "cannot make the control socket '%s': %s", s->addr.sun_path,
-			       strerror(-r));
+		tocsin_err_add(err,
+			       "'tocsin ctl' will not reach this watch: no socket can be made in "
+			       "'%s': %s",
+			       own, strerror(-r));
 		ctl_server_close(s);
 		return r;
 	}
@@ -141,58 +224,83 @@ int ctl_server_serve(struct ctl_server *s, ctl_answer_fn fn, void *arg)
 	return 0;
 }
 
+struct found {
+	struct tocsin_text list;
+	unsigned nr;
+	pid_t pid;
+	char text[256];
+};
+
+static void take_watch(void *arg, pid_t pid)
+{
+	struct found *f = arg;
+
+	tocsin_text_add(&f->list, "%s%d", f->nr++ ? ", " : "", pid);
+	f->pid = pid;
+}
+
 /* The only watch there is. */
 static int find_watch(pid_t *ret, struct tocsin_err *err)
 {
-	DIR *dir = opendir(CTL_DIR);
-	struct dirent *d;
-	char list[256] = "";
-	unsigned nr = 0;
+	char own[CTL_DIR_LEN];
+	struct found f = {.nr = 0};
 
-	while (dir && (d = readdir(dir))) {
-		uint64_t pid;
-
-		if (strncmp(d->d_name, "watch.", 6) || tocsin_parse_u64(d->d_name + 6, &pid) ||
-		    pid > INT_MAX || !process_exists((pid_t)pid))
-			continue;
-		*ret = (pid_t)pid;
-		(void)snprintf(list + strlen(list), sizeof(list) - strlen(list), " %d", (pid_t)pid);
-		nr++;
-	}
-	if (dir)
-		(void)closedir(dir); /* nothing was written through it */
-	if (!nr)
+	tocsin_text_init(&f.list, f.text, sizeof(f.text));
+	for_each_watch(CTL_DIR, take_watch, &f);
+	for_each_watch(user_dir(geteuid(), own), take_watch, &f);
+	if (!f.nr)
 		return tocsin_err_fail(-ENOENT, err, "no watch is running");
-	if (nr > 1)
+	if (f.nr > 1)
 		return tocsin_err_fail(
 			-ENOTUNIQ, err,
-			"several watches are running (%s ): say which with --watch PID", list);
+			"several watches are running (%s): say which with --watch PID", f.text);
+	*ret = f.pid;
 	return 0;
+}
+
+/* Where a watch of this number listens: root's directory, or that of the user whose it is. Return:
+ * a connected socket, or -errno. */
+static int reach(pid_t pid, struct tocsin_err *err)
+{
+	char dir[CTL_DIR_LEN], proc[32];
+	struct sockaddr_un addr;
+	struct stat st;
+	int fd;
+
+	address_of(CTL_DIR, pid, &addr);
+	fd = connect_to(&addr);
+	(void)snprintf(proc, sizeof(proc), "/proc/%d", pid);
+	if (fd == -ENOENT && !stat(proc, &st)) {
+		address_of(user_dir(st.st_uid, dir), pid, &addr);
+		fd = connect_to(&addr);
+	}
+	if (fd == -ENOENT)
+		return tocsin_err_fail(fd, err, "no watch is running with process id %d", pid);
+	if (fd < 0)
+		return tocsin_err_fail(fd, err, "cannot reach the watch %d at '%s': %s", pid,
+				       addr.sun_path, strerror(-fd));
+	return fd;
 }
 
 int ctl_ask(pid_t pid, const char *request, bool *ret_ok, char *answer, size_t len,
 	    struct tocsin_err *err)
 {
-	int fd TOCSIN_CLEANUP(tocsin_close_fdp) = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fd TOCSIN_CLEANUP(tocsin_close_fdp) = -1;
 	struct timeval patience = {.tv_sec = 10}; /* an attach takes a second */
-	struct sockaddr_un addr;
 	size_t have = 0, head;
 	ssize_t n = 1;
 	bool ok;
 	int r;
 
-	if (fd < 0)
-		return -errno;
 	answer[0] = 0;
 	if (!pid) {
 		r = find_watch(&pid, err);
 		if (r)
 			return r;
 	}
-	address_of(pid, &addr);
-	if (connect(fd, (struct sockaddr *)&addr, sizeof(addr)))
-		return tocsin_err_fail(-errno, err, "cannot reach the watch %d at '%s': %s", pid,
-				       addr.sun_path, strerror(errno));
+	fd = reach(pid, err);
+	if (fd < 0)
+		return fd;
 	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience,
 			 sizeof(patience)); /* default: wait for ever */
 	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));

@@ -3,9 +3,10 @@
 #define TOCSIN_COLLECTOR_CTL_H
 
 /*
- * Talking to a watch that runs: a Unix socket, /run/tocsin/watch.PID, open to its owner only. One
- * request a connection: a line `add SECTION`, `remove PATH:OFFSET`, `remove NAME` or `list`, ended
- * by the shutdown of the sending side. The answer is `ok` or `error`, a newline, and text.
+ * Talking to a watch that runs: a Unix socket, open to its owner only: /run/tocsin/watch.PID, or,
+ * for one that may not write there, /run/user/UID/tocsin/watch.PID. One request a connection: a
+ * line `add SECTION`, `remove PATH:OFFSET`, `remove NAME` or `list`, ended by the shutdown of the
+ * sending side. The answer is `ok` or `error`, a newline, and text.
  */
 
 #include <stdbool.h>
@@ -26,7 +27,7 @@ typedef bool (*ctl_answer_fn)(void *arg, const char *request, char *answer, size
 /**
  * ctl_server_open() - make the socket of this process.
  *
- * What a watch that was killed left behind under the same name is replaced.
+ * What watches that were killed left behind is removed.
  *
  * Return: 0, or -errno.
  */
@@ -51,7 +52,10 @@ int ctl_server_serve(struct ctl_server *s, ctl_answer_fn fn, void *arg);
  * @ret_ok:  what the watch said
  * @answer:  storage of CTL_ANSWER_MAX bytes
  *
- * Return: 0, or -ENOENT no watch runs, -ENOTUNIQ several do (@err lists them), -EACCES, -errno.
+ * Sockets on which nobody listens any more are removed on the way.
+ *
+ * Return: 0, or -ENOENT no watch runs, or not this one, -ENOTUNIQ several do (@err lists them),
+ * -EACCES, -errno.
  */
 int ctl_ask(pid_t pid, const char *request, bool *ret_ok, char *answer, size_t len,
 	    struct tocsin_err *err);

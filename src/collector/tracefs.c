@@ -37,8 +37,11 @@ static int need_tracefs(const char **ret_dir, struct tocsin_err *err)
 			       "mount -t tracefs nodev /sys/kernel/tracing");
 }
 
-static void offer_category(const char *dir, const char *category, struct tocsin_nearest *near)
+/* Names of a category that begin with @prefix, without it. */
+static void offer_category(const char *dir, const char *category, const char *prefix,
+			   struct tocsin_nearest *near)
 {
+	size_t len = strlen(prefix);
 	char path[PATH_MAX];
 	struct dirent *d;
 	DIR *events;
@@ -48,8 +51,8 @@ static void offer_category(const char *dir, const char *category, struct tocsin_
 	if (!events)
 		return;
 	while ((d = readdir(events)))
-		if (d->d_name[0] != '.')
-			tocsin_nearest_offer(near, d->d_name);
+		if (d->d_name[0] != '.' && !strncmp(d->d_name, prefix, len))
+			tocsin_nearest_offer(near, d->d_name + len);
 	(void)closedir(events); /* nothing was written through it */
 }
 
@@ -70,7 +73,39 @@ int tracefs_check(const char *category, const char *name, struct tocsin_nearest 
 		return 0;
 	r = -errno;
 	if (r == -ENOENT && near)
-		offer_category(dir, category, near);
+		offer_category(dir, category, "", near);
+	return r;
+}
+
+/* Where the kernel calls a system call otherwise than the library and its manual do. */
+static const struct {
+	const char *name;
+	const char *kernel;
+} syscall_alias[] = {
+	{"fstat", "newfstat"}, {"lstat", "newlstat"}, {"sendfile", "sendfile64"},
+	{"stat", "newstat"},   {"umount2", "umount"}, {"uname", "newuname"},
+};
+
+int tracefs_syscall(const char *name, const char *side, char *buf, size_t len,
+		    struct tocsin_nearest *near, struct tocsin_err *err)
+{
+	const char *dir, *kernel = name;
+	int r;
+
+	(void)snprintf(buf, len, "sys_%s_%s", side, name);
+	r = tracefs_check("syscalls", buf, NULL, err);
+	for (size_t i = 0;
+	     r == -ENOENT && i < sizeof(syscall_alias) / sizeof(syscall_alias[0]) && kernel == name;
+	     i++)
+		if (!strcmp(syscall_alias[i].name, name))
+			kernel = syscall_alias[i].kernel;
+	if (kernel != name) {
+		(void)snprintf(buf, len, "sys_%s_%s", side, kernel);
+		r = tracefs_check("syscalls", buf, NULL, err);
+	}
+	dir = tracefs_dir();
+	if (r == -ENOENT && near && dir)
+		offer_category(dir, "syscalls", "sys_enter_", near);
 	return r;
 }
 

@@ -21,6 +21,19 @@ int tracefs_check(const char *category, const char *name, struct tocsin_nearest 
 		  struct tocsin_err *err);
 
 /**
+ * tracefs_syscall() - the tracepoint of a system call, also where the kernel has another name for
+ * it.
+ * @name: as its manual page has it
+ * @side: "enter" or "exit"
+ * @buf:  gets the tracepoint's name, of the category `syscalls`
+ * @near: gathers similar system calls when there is none, may be NULL
+ *
+ * Return: as tracefs_check().
+ */
+int tracefs_syscall(const char *name, const char *side, char *buf, size_t len,
+		    struct tocsin_nearest *near, struct tocsin_err *err);
+
+/**
  * tracefs_field() - how to read the n-th field of a tracepoint's record, the common ones not
  * counted.
  *

@@ -72,6 +72,16 @@ int elf_find_func(struct elf_file *f, const char *symbol, struct elf_func *ret,
  */
 int elf_func_at(struct elf_file *f, uint64_t vaddr, struct elf_func *ret, struct tocsin_err *err);
 
+/* What a file lacks that names would come from. */
+struct elf_shape {
+	bool has_symtab;  /* a full symbol table, here or in a separate debug file */
+	bool has_symbols; /* names of functions at all */
+	bool is_cut;      /* the table of sections is not in the file: it is damaged */
+};
+
+/** elf_file_shape() - of an open file; false where memory or the file fail. */
+void elf_file_shape(struct elf_file *f, struct elf_shape *ret);
+
 /* Return: 0 to go on; anything else ends the enumeration and is its result. */
 typedef int (*elf_func_fn)(const struct elf_func *func, void *arg);
 

@@ -505,3 +505,20 @@ int elf_find_func(struct elf_file *f, const char *symbol, struct elf_func *ret,
 	func_fill(f, m.best->vaddr, m.best->size, m.best->name, ret);
 	return 0;
 }
+
+void elf_file_shape(struct elf_file *f, struct elf_shape *ret)
+{
+	GElf_Ehdr ehdr;
+	uint64_t end;
+
+	*ret = (struct elf_shape){.has_symtab = false};
+	if (elf_load_symbols(f, NULL) == 0) {
+		ret->has_symtab = f->has_symtab;
+		ret->has_symbols = f->nr_syms != 0;
+	}
+	if (!gelf_getehdr(f->elf, &ehdr))
+		return;
+	ret->is_cut = __builtin_add_overflow(ehdr.e_shoff,
+					     (uint64_t)ehdr.e_shnum * ehdr.e_shentsize, &end) ||
+		      end > f->size_bytes;
+}

@@ -27,12 +27,16 @@ static void put_counts(struct text_report *t, const struct section_summary *s)
 	size_t start = o->len;
 
 	begin_line(o);
-	out_add(o, "%llu ended, ", (unsigned long long)s->closed);
+	if (s->budget_ns)
+		out_add(o, "%llu ended, ", (unsigned long long)s->closed);
 	word_colour(o, &t->style, s->over ? COLOUR_RED : COLOUR_GREEN);
 	out_add(o, "%llu over ", (unsigned long long)s->over);
-	word_budget(o, s->budget_ns);
+	if (s->budget_ns)
+		word_budget(o, s->budget_ns);
+	else /* of a linked program: what ends within its budget is not seen */
+		out_add(o, "their budget, the others are not counted");
 	word_colour(o, &t->style, COLOUR_NONE);
-	if (s->over) {
+	if (s->over && s->budget_ns) {
 		out_add(o, " (");
 		word_percent(o, share_permyriad(s->over, s->closed + s->abandoned));
 		out_add(o, ")");
@@ -151,23 +155,25 @@ static void put_section(struct text_report *t, const struct section_summary *s)
 	put_causes(t, s, over_ns);
 }
 
-/* Return: did it say anything? */
+/* A line each of those that are not 0, behind a heading of their own. Return: has there been any,
+ * by now? */
 static bool put_losses(struct text_report *t, const struct loss_text *text, const uint64_t *count,
-		       unsigned nr)
+		       unsigned nr, bool has_said)
 {
-	bool has_said = false;
-
 	for (unsigned i = 0; i < nr; i++) {
-		size_t start = t->out.len;
+		size_t start;
 
 		if (!count[i])
 			continue;
-		word_colour(&t->out, &t->style, text[i].is_strict ? COLOUR_RED : COLOUR_YELLOW);
-		out_add(&t->out, "%llu", (unsigned long long)count[i]);
-		word_colour(&t->out, &t->style, COLOUR_NONE);
-		out_add(&t->out, " %s", text[i].sentence);
-		end_line(t, start, 2 * INDENT);
+		if (!has_said)
+			out_add(&t->out, "lost or not seen\n");
 		has_said = true;
+		start = t->out.len;
+		word_colour(&t->out, &t->style, text[i].is_strict ? COLOUR_RED : COLOUR_YELLOW);
+		out_add(&t->out, "%*llu", 6 + INDENT, (unsigned long long)count[i]);
+		word_colour(&t->out, &t->style, COLOUR_NONE);
+		out_add(&t->out, "  %s", text[i].sentence);
+		end_line(t, start, 6 * INDENT);
 	}
 	return has_said;
 }
@@ -178,11 +184,11 @@ static void put_all_losses(struct text_report *t, const struct watch_summary *su
 	static const struct loss_text records[] = {
 		{"records_lost", "violations whose records did not arrive whole", true},
 	};
-	bool has_said = put_losses(t, loss_text, summary->loss, LOSS_NR);
+	bool has_said = put_losses(t, loss_text, summary->loss, LOSS_NR, false);
 
-	has_said |= put_losses(t, records, &summary->records_lost, 1);
+	has_said = put_losses(t, records, &summary->records_lost, 1, has_said);
 	if (sinks)
-		has_said |= put_losses(t, sink_text, sinks->count, SINK_NR);
+		has_said = put_losses(t, sink_text, sinks->count, SINK_NR, has_said);
 	if (!has_said)
 		out_add(&t->out, "nothing was lost\n");
 	if (!summary->throttle_known) {

@@ -15,7 +15,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 
 import elf
 import machine
-from tocsin import TOCSIN, Skip, Suite, check, check_equal, target_path
+from tocsin import TOCSIN, Skip, Suite, check, check_equal, target_path, with_libraries
 
 suite = Suite(needs=("tool",))
 REAL = ("root", "bpf", "btf")
@@ -84,6 +84,44 @@ def wrong_offset(run):
     path = target_path("kinds")
     for offset in ("0xfffffff", "1"):
         refused(run, "-p", str(target.pid), f"{path}:{offset} .. {path}:{elf.Elf(path).offset('main')} < 1ms")
+
+
+@suite.test("names that a file cannot have: damaged, stripped of all names, stripped of local ones", needs=REAL)
+def nameless(run):
+    target = started(run)
+    whole = pathlib.Path(target_path("kinds")).read_bytes()
+    half = pathlib.Path(run.scratch, "half")
+    half.write_bytes(whole[:len(whole) // 2])
+    refused(run, "-p", str(target.pid), f"func:{half}:kinds_work < 1ms", says=("damaged", str(half)))
+    refused(run, "-p", str(target.pid), f"usdt:{half}:kinds:tick_begin .. tick_end < 1ms", says=("damaged", str(half)))
+    for program, name, says in (("kinds_bare", "kinds_work", "stripped of all names"),
+                                ("kinds_dynsym", "kinds_hidden", "stripped of the names that it does not export")):
+        other = run.target(program, "tick", env=with_libraries())
+        for text in (f"func:{name} < 1ms", f"func:{target_path(program)}:{name} < 1ms"):
+            refused(run, "-p", str(other.pid), text, says=(name, program, says, "PATH:0x"))
+    sleep = run.program("sleep", "100")
+    refused(run, "-p", str(sleep.pid), "usdt:kinds:tick_begin .. tick_end < 1ms", says=("sleep", "has no USDT probes"))
+
+
+@suite.test("a function of a library that is not mapped yet: which must be named", needs=REAL)
+def not_mapped(run):
+    status, _, err = run.tocsin("watch", "func:kinds_lib_work < 1ms", "--", target_path("kinds"), "lib")
+    check_equal(status, 2, f"exit status\n{err}\n")
+    for word in ("only uses 'kinds_lib_work' from a library", "func:libNAME.so:kinds_lib_work"):
+        check(word in err, f"no word of '{word}': {err}")
+    target = started(run)
+    refused(run, "-p", str(target.pid), "func:qqqqqqqq < 1ms", says=("not mapped yet", "func:libNAME.so:qqqqqqqq"))
+
+
+@suite.test("system calls: unknown ones, the nearest name, and those that the kernel calls otherwise", needs=REAL)
+def system_calls(run):
+    target = started(run)
+    err = refused(run, "-p", str(target.pid), "syscall:nosuch < 1ms", says=("no system call 'nosuch'",))
+    check("sys_" not in err and "tracepoint" not in err, f"it speaks of tracepoints: {err}")
+    refused(run, "-p", str(target.pid), "syscall:fdatasyn < 1ms", says=("no system call 'fdatasyn'", "'fdatasync'"))
+    names = ("fstat", "stat", "lstat", "uname", "sendfile", "umount2")
+    status, _, err = run.tocsin("watch", "-p", str(target.pid), "-d", "1ms", *(f"syscall:{name} < 1ms" for name in names))
+    check_equal(status, 0, f"exit status with {names}\n{err}\n")
 
 
 # Processes.
@@ -162,6 +200,55 @@ def some_capabilities(run):
         lacks = re.search(r"user 65534 lacks ([a-z_, ]+?)(?:, which|:)", program.err.text())
         check(lacks and missing in lacks[1].split(", "), f"with {given}: {program.err.text()}")
         check(not set(given.split(",")) & set(lacks[1].split(", ")), f"with {given}: {program.err.text()}")
+
+
+@suite.test("a watch with capabilities and not root: ctl reaches it where the user has a directory in /run",
+            needs=(*REAL, "program:setpriv", "program:setcap"))
+def ctl_of_user(run):
+    target = started(run)
+    offered = "cap_sys_ptrace,cap_dac_read_search,cap_syslog,cap_sys_admin"
+    home = pathlib.Path("/run/user/65534")
+    if home.exists():
+        raise Skip(f"{home} exists")
+    program = with_capabilities(run, target, offered)
+    check("'tocsin ctl' will not reach this watch" in program.err.text(), f"not said: {program.err.text()}")
+    program.signal(signal.SIGINT)
+    check_equal(program.wait(), 0, f"exit status\n{program.err.text()}\n")
+    run.defer(shutil.rmtree, home, True)
+    home.mkdir(parents=True)
+    os.chown(home, 65534, 65534)
+    program = with_capabilities(run, target, offered)
+    check("will not reach" not in program.err.text(), f"it says that it cannot: {program.err.text()}")
+    for who in ([], NOBODY):
+        ctl = run.program(*who, TOCSIN, "ctl", "--watch", str(program.pid), "list", stdin=subprocess.DEVNULL)
+        check_equal(ctl.wait(), 0, f"exit status of ctl\n{ctl.err.text()}\n")
+        check("tick_begin" in ctl.out.text(), f"the list: {ctl.out.text()}")
+    program.signal(signal.SIGINT)
+    check_equal(program.wait(), 0, f"exit status\n{program.err.text()}\n")
+    check_equal(list((home / "tocsin").iterdir()), [], "sockets left")
+
+
+@suite.test("a socket that a killed watch left: not taken for a watch, and removed", needs=REAL)
+def stale_socket(run):
+    target = started(run)
+    watch = run.watch("-p", str(target.pid), TICK)
+    left = pathlib.Path(f"/run/tocsin/watch.{watch.pid}")
+    check(left.exists(), "no socket while it runs")
+    watch.signal(signal.SIGKILL)
+    watch.wait()
+    check(left.exists(), "the socket went with it: nothing to test")
+    status, _, err = run.ctl(watch, "list")
+    check_equal(status, 2, f"exit status of ctl\n{err}\n")
+    check(f"no watch is running with process id {watch.pid}" in err, f"said: {err}")
+    check(not left.exists(), "the socket is still there")
+    dead = run.watch("-p", str(target.pid), TICK)
+    dead.signal(signal.SIGKILL)
+    dead.wait()
+    next_one = run.watch("-p", str(target.pid), TICK)
+    check(not pathlib.Path(f"/run/tocsin/watch.{dead.pid}").exists(), "the next watch left it there")
+    status, out, err = run.tocsin("ctl", "list")
+    check(str(dead.pid) not in (out + err).replace(str(next_one.pid), ""), f"the dead watch is listed: {out}{err}")
+    next_one.stop()
 
 
 @suite.test("a kernel that does not describe its types (BTF): said, with what still works", needs=(*REAL, "namespace"))
