@@ -232,8 +232,9 @@ static void test_summary_losses(void **state)
 	/* The sentences are the tables', in their order. */
 	(void)snprintf(
 		expected, sizeof(expected),
-		"watched for 30.0 s\n\n5 %s\n18446744073709551615 %s\n"
-		"       2  violations whose records did not arrive whole\n3 %s\n"
+		"watched for 30.0 s\n\nlost or not seen\n       5  %s\n"
+		"18446744073709551615  %s\n"
+		"       2  violations whose records did not arrive whole\n       3  %s\n"
 		"throttling is not known on this kernel: time that a CPU quota cost counts as "
 		"waiting\n",
 		loss_text[LOSS_EVENT_RING_FULL].sentence, loss_text[LOSS_GAP].sentence,
