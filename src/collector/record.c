@@ -34,6 +34,7 @@
 #define SCAN_NS           250000000ull /* between looks for new processes */
 #define INTERVAL_LEAST_NS 1000000ull
 #define INTERVAL_MOST_NS  100000000ull
+#define KEEP_NS           3000000000ull /* what an ended process left, while the disk is full */
 #define PASS_BYTES        (64ull << 20) /* of one ring in one pass, so that others get their turn */
 #define BUSY_BYTES        (1ull << 20)  /* a pass with more is followed by another soon */
 
@@ -383,7 +384,9 @@ static int process_finish(struct recorder *rec, struct record_process *p)
 		r = process_drain(rec, p, true);
 	if (r < 0)
 		return (int)r;
-	if (rec->stats.disk_failure && !rec->is_stopping)
+	if (!p->ended_ns)
+		p->ended_ns = clock_now_ns();
+	if (rec->stats.disk_failure && !rec->is_stopping && clock_now_ns() - p->ended_ns < KEEP_NS)
 		return 0; /* it keeps in memory: next time */
 	for (uint32_t i = 0; i < p->nr_rings; i++)
 		record_ring_discard(rec, p->ring[i]);
@@ -392,26 +395,36 @@ static int process_finish(struct recorder *rec, struct record_process *p)
 
 /* --- chunks --- */
 
-static int rotate(struct recorder *rec, uint64_t now_ns)
+static bool is_chunk_full(const struct recorder *rec, uint64_t now_ns)
 {
 	uint64_t bytes = rec->chunk_bytes;
-	int r;
 
 	for (struct record_process *p = rec->processes; p; p = p->next)
 		for (uint32_t i = 0; i < p->nr_rings; i++)
 			if (p->ring[i]->stream.file.fd >= 0)
 				bytes += p->ring[i]->stream.file.used_bytes;
-	if (!(rec->opts->rotate_bytes && bytes >= rec->opts->rotate_bytes) &&
-	    !(rec->opts->rotate_ns && now_ns - rec->chunk_ns >= rec->opts->rotate_ns))
+	return (rec->opts->rotate_bytes && bytes >= rec->opts->rotate_bytes) ||
+	       (rec->opts->rotate_ns && now_ns - rec->chunk_ns >= rec->opts->rotate_ns);
+}
+
+static int rotate(struct recorder *rec, uint64_t now_ns)
+{
+	unsigned chunk = record_trace_chunk(rec->trace);
+	int r;
+
+	if (!is_chunk_full(rec, now_ns))
 		return 0;
+	r = record_trace_rotate(rec->trace);
+	if (record_trace_chunk(rec->trace) == chunk)
+		return r; /* the old one goes on */
 	for (struct record_process *p = rec->processes; p; p = p->next)
 		for (uint32_t i = 0; i < p->nr_rings; i++) {
 			(void)record_ring_close(rec, p->ring[i]); /* an uncut end does no harm */
 			p->ring[i]->nr_files = 0;
 		}
+	record_trace_rotated(rec->trace);
 	rec->chunk_bytes = 0;
 	rec->chunk_ns = now_ns;
-	r = record_trace_rotate(rec->trace);
 	rec->stats.chunks++;
 	if (rec->has_tb)
 		say_clock(rec);
@@ -419,6 +432,24 @@ static int rotate(struct recorder *rec, uint64_t now_ns)
 }
 
 /* --- the loop --- */
+
+/* Those that are done have nothing that anybody would ask for. */
+static void processes_reap(struct recorder *rec)
+{
+	struct record_process **at = &rec->processes;
+
+	while (*at) {
+		struct record_process *p = *at;
+
+		if (p->is_done) {
+			*at = p->next;
+			record_process_free(p);
+		} else {
+			at = &p->next;
+		}
+	}
+	rec->tail = at;
+}
 
 static void interval_adapt(struct recorder *rec, uint64_t bytes)
 {
@@ -457,6 +488,7 @@ int record_poll(struct recorder *rec)
 			r = process_finish(rec, p);
 	}
 	interval_adapt(rec, bytes);
+	processes_reap(rec);
 	if (r == 0 && rec->opts->trace.is_chunked)
 		r = rotate(rec, now_ns);
 	if (r == -ENOMEM)

@@ -40,7 +40,8 @@ struct record_process {
 	uint32_t library, clock;
 	bool is_owner; /* we hold the session */
 	bool is_ended;
-	bool is_done; /* ended, and all read */
+	uint64_t ended_ns; /* when that was seen; 0: not yet */
+	bool is_done;      /* ended, and all read */
 
 	/* Classes: copies, checked. */
 	uint32_t nr_classes, class_bytes;

@@ -335,13 +335,33 @@ static int chunk_end(struct record_trace *t)
 
 int record_trace_rotate(struct record_trace *t)
 {
-	struct tocsin_err err = {0};
-	int r = chunk_end(t);
+	struct record_trace old = *t;
+	int flushed = ctf_writer_flush(t->session), r;
 
-	record_chunks_finished(t->chunks, t->chunk);
+	if (t->is_stale)
+		flushed = metadata_write(t) ?: flushed;
+	t->session = NULL;
+	t->dir_fd = -1;
 	t->chunk++;
-	t->nr_classes = 0; /* begun anew with what is in use */
-	return chunk_begin(t, &err) ?: r;
+	t->class = NULL; /* begun anew with what is in use */
+	t->nr_classes = 0;
+	r = chunk_begin(t, NULL);
+	if (r < 0) {
+		t->session = ctf_writer_close(t->session);
+		tocsin_close_fdp(&t->dir_fd);
+		free(t->class);
+		*t = old;
+		return r;
+	}
+	(void)ctf_writer_close(old.session); /* flushed above */
+	tocsin_close_fdp(&old.dir_fd);
+	free(old.class);
+	return flushed;
+}
+
+void record_trace_rotated(struct record_trace *t)
+{
+	record_chunks_finished(t->chunks, t->chunk - 1);
 }
 
 unsigned record_trace_chunk(const struct record_trace *t)

@@ -60,11 +60,14 @@ int record_trace_open(const struct record_trace_options *opts, const struct time
 		      struct tocsin_err *err, struct record_trace **ret_trace);
 
 /**
- * record_trace_rotate() - finish this chunk and begin the next. Streams of it must be closed.
+ * record_trace_rotate() - begin the next chunk; streams of the last one may still be written to and
+ * closed.
+ * record_trace_rotated() - they are closed: the last chunk is complete.
  *
  * Return: 0, or -errno: the old chunk goes on.
  */
 int record_trace_rotate(struct record_trace *t);
+void record_trace_rotated(struct record_trace *t);
 
 /** record_trace_chunk() - number of the chunk, from 1: files of another one are of no use. */
 unsigned record_trace_chunk(const struct record_trace *t);

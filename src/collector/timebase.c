@@ -95,7 +95,7 @@ static int line_begin(struct timebase *tb, struct timebase_point origin)
 	tb->line = lines;
 	lines[tb->nr_lines++] = (struct timebase_line){.origin = origin};
 	tb->slope_min = 0;
-	tb->slope_max = INFINITY;
+	tb->slope_max = HUGE_VAL;
 	return 0;
 }
 

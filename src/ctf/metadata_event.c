@@ -119,7 +119,7 @@ bool ctf_label_fits(const struct control_label *label, unsigned type)
 	unsigned bits = ctf_scalar_bytes(type) * 8;
 
 	if (is_signed_type(type)) {
-		int64_t most = bits == 64 ? INT64_MAX : (1ll << (bits - 1)) - 1;
+		int64_t most = (int64_t)(UINT64_MAX >> (65 - bits));
 
 		return label->first <= label->last && label->last <= most &&
 		       label->first >= -most - 1;

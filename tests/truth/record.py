@@ -75,6 +75,13 @@ def wait_until(predicate, what, timeout_s=10):
         time.sleep(0.01)
 
 
+def running(run, path):
+    """A program that emits until it is killed, and has its control page."""
+    target = run.own(Program([target_path("record_emit"), "run", path]))
+    wait_until(lambda: os.path.exists(path) and os.stat(path).st_size, "its first event")
+    return target
+
+
 def check_row(numbers, what):
     """Each number once, in order, with no hole."""
     check(numbers, f"{what}: no events")
@@ -158,7 +165,7 @@ def _(run):
             (["-w", "string ~ \"x*\""], []))):
         recorded(run, *args, "-o", f"{run.scratch}/trace{i}", "--", emit, "count", "100")
         check_equal(Read(f"{run.scratch}/trace{i}").numbers, want, f"{args}")
-    target = run.own(Program([emit, "run", f"{run.scratch}/next"]))
+    target = running(run, f"{run.scratch}/next")
     recorded(run, "-p", str(target.pid), "-w", "n & 1", "-d", "200ms", "-o", f"{run.scratch}/odd")
     numbers = Read(f"{run.scratch}/odd").numbers
     check(numbers and all(n % 2 for n in numbers), f"even among them: {numbers[:20]}")
@@ -186,7 +193,7 @@ def _(run):
 
 @suite.test("a running process is attached to, left and attached to again, without a hole")
 def _(run):
-    target = run.own(Program([target_path("record_emit"), "run", f"{run.scratch}/next"]))
+    target = running(run, f"{run.scratch}/next")
     last = -1
     for i, contexts in enumerate(("", "tid", "")):
         trace = f"{run.scratch}/trace{i}"
@@ -203,7 +210,7 @@ def _(run):
 
 @suite.test("a second recording of a process is refused, and says by whom")
 def _(run):
-    target = run.own(Program([target_path("record_emit"), "run", f"{run.scratch}/next"]))
+    target = running(run, f"{run.scratch}/next")
     first = record(run, "-p", str(target.pid), "-o", f"{run.scratch}/a")
     first.err.wait(lambda: "recording" in first.err.text(), 10)
     second = recorded(run, "-p", str(target.pid), "-o", f"{run.scratch}/b", status=2)
@@ -217,7 +224,7 @@ def _(run):
 def _(run):
     for i in range(4):
         path, trace = f"{run.scratch}/next{i}", f"{run.scratch}/trace{i}"
-        target = run.own(Program([target_path("record_emit"), "run", path]))
+        target = running(run, path)
         program = record(run, "-p", str(target.pid), "-o", trace)
         program.err.wait(lambda: "recording" in program.err.text(), 10)
         time.sleep(0.05 + 0.037 * i)
@@ -232,7 +239,7 @@ def _(run):
 
 @suite.test("a recording that is killed leaves a whole trace, and the next one continues it")
 def _(run):
-    target = run.own(Program([target_path("record_emit"), "run", f"{run.scratch}/next"]))
+    target = running(run, f"{run.scratch}/next")
     traces = []
     for i in range(4):
         traces.append(f"{run.scratch}/trace{i}")
@@ -330,7 +337,7 @@ def _(run):
 @suite.test("chunks by time, of which some are kept, compressed", needs=("program:zstd",))
 def _(run):
     trace = f"{run.scratch}/chunks"
-    target = run.own(Program([target_path("record_emit"), "run", f"{run.scratch}/next"]))
+    target = running(run, f"{run.scratch}/next")
     recorded(run, "-p", str(target.pid), "-d", "1200ms", "--rotate", "200ms", "--keep", "3", "--zstd", "-o", trace)
     chunks = sorted(glob.glob(f"{trace}/chunk_*"))
     check_equal(len(chunks), 3, f"chunks kept: {chunks}")
@@ -346,7 +353,7 @@ def _(run):
 
 @suite.test("the flight recorder keeps the newest; snapshots do not disturb it")
 def _(run):
-    target = run.own(Program([target_path("record_emit"), "run", f"{run.scratch}/next"]))
+    target = running(run, f"{run.scratch}/next")
     status, _, err = run.tocsin("record", "--flight", "-p", str(target.pid), "--ring-size", "64K")
     check_equal(status, 0, err)
     time.sleep(0.3)
@@ -371,7 +378,7 @@ def _(run):
 
 @suite.test("another version of the library is refused with both versions")
 def _(run):
-    target = run.own(Program([target_path("record_emit"), "run", f"{run.scratch}/next"]))
+    target = running(run, f"{run.scratch}/next")
     links = f"/proc/{target.pid}/fd"
     wait_until(lambda: any("tocsin-control" in os.readlink(f"{links}/{fd}") for fd in os.listdir(links)), "its page")
     (fd,) = (f for f in os.listdir(links) if "tocsin-control" in os.readlink(f"{links}/{f}"))
@@ -384,7 +391,7 @@ def _(run):
 
 @suite.test("no permission: which process, whose, and what would help", needs=("root", "program:setpriv"))
 def _(run):
-    target = run.own(Program([target_path("record_emit"), "run", f"{run.scratch}/next"]))
+    target = running(run, f"{run.scratch}/next")
     os.chmod(run.scratch, 0o777)
     done = subprocess.run(["setpriv", "--reuid=65534", "--clear-groups", "--bounding-set=-all", str(TOCSIN), "record", "-p",
                            str(target.pid), "-o", f"{run.scratch}/trace"], capture_output=True, text=True, timeout=20)
