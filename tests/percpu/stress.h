@@ -5,6 +5,7 @@
 /* What the stress tests of percpu/ share: a test of one line of TAP, delays, threads on CPUs. */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <sched.h>
@@ -92,6 +93,24 @@ static inline void stress_pin_thread(pthread_t thread, unsigned cpu)
 static inline void stress_pin(unsigned cpu)
 {
 	stress_pin_thread(pthread_self(), cpu);
+}
+
+/* Take CPU 1 off, or on: for tests that were asked to, since it disturbs the whole machine. */
+static inline void stress_switch(bool is_on)
+{
+	int fd = open("/sys/devices/system/cpu/cpu1/online", O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0 || write(fd, is_on ? "1" : "0", 1) != 1)
+		stress_bail("CPU 1 cannot be taken off and on");
+	(void)close(fd); /* the write said whether it worked */
+}
+
+static inline bool stress_asked_for(int argc, char **argv, const char *what)
+{
+	for (int i = 2; i < argc; i++)
+		if (strcmp(argv[i], what) == 0)
+			return true;
+	return false;
 }
 
 static inline void stress_start(pthread_t *ret_thread, void *(*run)(void *), void *arg)

@@ -2,7 +2,7 @@
 /*
  * Does a pool ever hand out an item twice, or lose one?
  *
- *	stress_pool SECONDS THREADS
+ *	stress_pool SECONDS [THREADS] [hotplug]
  *
  * Built several times: as it is, and with one thing broken (STRESS_BREAK), which must be noticed.
  * Threads take and give, partly items that others took; they are moved between CPUs and get
@@ -253,9 +253,12 @@ int main(int argc, char **argv)
 	bool must_fail = STRESS_BREAK != STRESS_NOT_BROKEN;
 	uint64_t end_ns = stress_end_ns(argc, argv), threads_wanted = 4;
 	struct tocsin_pool_stats stats;
+	bool is_hotplug = stress_asked_for(argc, argv, "hotplug");
 	pthread_t disturber, drainer;
+	unsigned turn = 0;
 
-	if (argc > 2 && tocsin_parse_u64(argv[2], &threads_wanted) < 0)
+	if (argc > 2 && strcmp(argv[2], "hotplug") != 0 &&
+	    tocsin_parse_u64(argv[2], &threads_wanted) < 0)
 		stress_bail("the second argument is a number of threads");
 	nr_threads = threads_wanted < 4             ? 4
 		     : threads_wanted > THREADS_MAX ? THREADS_MAX
@@ -271,10 +274,14 @@ int main(int argc, char **argv)
 	stress_start(&drainer, drain, NULL);
 	while (clock_now_ns() < end_ns &&
 	       !(must_fail && __atomic_load_n(&nr_bad, __ATOMIC_RELAXED))) {
-		stress_sleep_ns(20000000);
+		stress_sleep_ns(is_hotplug ? 200000000 : 20000000);
+		if (is_hotplug)
+			stress_switch(turn++ & 1);
 		if (!must_fail)
 			look_by_fork();
 	}
+	if (turn & 1)
+		stress_switch(true);
 	__atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
 	(void)pthread_join(disturber, NULL);
 	(void)pthread_join(drainer, NULL);

@@ -2,7 +2,7 @@
 /*
  * Does a reader ever see what an updater has poisoned right after tocsin_rcu_synchronize()?
  *
- *	stress_rcu SECONDS [counted]
+ *	stress_rcu SECONDS [counted] [hotplug]
  *
  * Built several times: as it is, and with one thing broken (STRESS_BREAK), which must be noticed.
  *What makes the broken ones fail (each part was needed): readers that are delayed between reading
@@ -218,14 +218,16 @@ int main(int argc, char **argv)
 {
 	bool must_fail = STRESS_BREAK != STRESS_NOT_BROKEN;
 	uint64_t end_ns = stress_end_ns(argc, argv);
+	bool is_hotplug = stress_asked_for(argc, argv, "hotplug");
 	pthread_t disturber, churner, updater;
+	unsigned turn = 0;
 
 	if (!stress_has_cpus(2))
 		return stress_skip("two CPUs are needed");
 	rcu_init();
 	if (!rcu_arena)
 		return stress_skip("no membarrier(2) here: every section is counted");
-	if (argc == 3 && strcmp(argv[2], "counted") == 0) {
+	if (stress_asked_for(argc, argv, "counted")) {
 		first_counted = 0;
 		nr_readers = 2;
 	}
@@ -238,8 +240,13 @@ int main(int argc, char **argv)
 	stress_start(&churner, churn_run, NULL);
 	stress_start(&updater, update_run, NULL);
 	while (clock_now_ns() < end_ns &&
-	       !(must_fail && __atomic_load_n(&nr_bad, __ATOMIC_RELAXED)))
-		stress_sleep_ns(10000000);
+	       !(must_fail && __atomic_load_n(&nr_bad, __ATOMIC_RELAXED))) {
+		stress_sleep_ns(is_hotplug ? 200000000 : 10000000);
+		if (is_hotplug)
+			stress_switch(turn++ & 1);
+	}
+	if (turn & 1)
+		stress_switch(true);
 	__atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
 	(void)pthread_join(updater, NULL);
 	(void)pthread_join(disturber, NULL);
