@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * A server of a few threads on the loopback that traces itself: each connection sends one line, and gets it back, changed by
- * a plugin.
+ * A server of a few threads on the loopback that traces itself: each connection sends one line, and
+ *gets it back, changed by a plugin.
  *
  *	make
  *	tocsin record -o trace -- ./server --requests 1000
@@ -79,7 +79,8 @@ static void *serve(void *arg)
 		tocsin_event("server", "accept", TF_S32("fd", fd), TF_U32("thread", thread),
 			     TF_U16("port", ntohs(peer.sin_port)));
 		outcome = handle(fd);
-		tocsin_event("server", "done", TF_S32("fd", fd), TF_ENUM("outcome", outcomes, outcome));
+		tocsin_event("server", "done", TF_S32("fd", fd),
+			     TF_ENUM("outcome", outcomes, outcome));
 		close(fd);
 	}
 }
@@ -103,10 +104,12 @@ int main(int argc, char **argv)
 {
 	struct sockaddr_in where = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
 	socklen_t where_len = sizeof(where);
-	unsigned long requests = argc > 2 && !strcmp(argv[1], "--requests") ? strtoul(argv[2], NULL, 10) : 0;
+	unsigned long requests = 0;
 	void *plugin = dlopen("./plugin.so", RTLD_NOW);
 	pthread_t thread;
 
+	if (argc > 2 && !strcmp(argv[1], "--requests") && sscanf(argv[2], "%lu", &requests) != 1)
+		return 2;
 	change = plugin ? (void (*)(char *, size_t))dlsym(plugin, "plugin_change") : NULL;
 	listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (!change || listener < 0 || bind(listener, (struct sockaddr *)&where, where_len) ||

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
-// Counts words in several threads, in C++: sections that end with their scope, also when it is left by an exception, events in
-// templates and lambdas, and a keyed section that begins in one thread and ends in another.
+// Counts words in several threads, in C++: sections that end with their scope, also when it is left
+// by an exception, events in templates and lambdas, and a keyed section that begins in one thread
+// and ends in another.
 //
 //	make
 //	tocsin record -o trace -- ./words 100
 #include <condition_variable>
 #include <cstdio>
-#include <cstdlib>
 #include <deque>
 #include <map>
 #include <mutex>
@@ -25,7 +25,8 @@ template <class T> class Queue
 	{
 		std::lock_guard<std::mutex> lock(mutex_);
 		items_.push_back(std::move(item));
-		tocsin_event_level(TOCSIN_LEVEL_DEBUG, "words", "put", TF_U64("waiting", items_.size()));
+		tocsin_event_level(TOCSIN_LEVEL_DEBUG, "words", "put",
+				   TF_U64("waiting", items_.size()));
 		changed_.notify_one();
 	}
 
@@ -63,13 +64,14 @@ static std::map<std::string, unsigned> count(const Job &job)
 		else if (!word.empty())
 			found[std::exchange(word, "")]++;
 	}
-	tocsin_event("words", "counted", TF_U64("job", job.number), TF_U64("different", found.size()));
+	tocsin_event("words", "counted", TF_U64("job", job.number),
+		     TF_U64("different", found.size()));
 	return found;
 }
 
 int main(int argc, char **argv)
 {
-	const unsigned long jobs = argc > 1 ? std::strtoul(argv[1], nullptr, 10) : 100;
+	const unsigned long jobs = argc > 1 ? std::stoul(argv[1]) : 100;
 	Queue<Job> queue;
 	std::vector<std::thread> threads;
 
@@ -83,7 +85,8 @@ int main(int argc, char **argv)
 				try {
 					(void)count(job);
 				} catch (const std::exception &fault) {
-					tocsin_event_level(TOCSIN_LEVEL_ERROR, "words", "refused", TF_U64("job", job.number),
+					tocsin_event_level(TOCSIN_LEVEL_ERROR, "words", "refused",
+							   TF_U64("job", job.number),
 							   TF_STR("why", fault.what()));
 				}
 				(void)tocsin_section_end_keyed("job", job.number);

@@ -8,18 +8,18 @@
  *	tocsin_event("server", "accept", TF_U32("fd", fd), TF_STR("peer", name));
  *
  * defines the event and emits it, in any .c or .cpp file, with up to 16 fields. Off, it costs one
- * branch that is never taken, and no field is evaluated. On, each field is evaluated once, in order,
- * and the record is in the ring when the statement ends.
+ * branch that is never taken, and no field is evaluated. On, each field is evaluated once, in
+ * order, and the record is in the ring when the statement ends.
  *
- * Provider, name and names of fields are string literals. Two statements with the same provider, name,
- * level and fields are the same event. A field that does not fit its type is refused by the compiler:
- * text where a number is wanted, a fraction in an integer, 64 bits in 32.
+ * Provider, name and names of fields are string literals. Two statements with the same provider,
+ * name, level and fields are the same event. A field that does not fit its type is refused by the
+ * compiler: text where a number is wanted, a fraction in an integer, 64 bits in 32.
  *
- * Each statement is also a USDT probe `provider:name` with its first 12 fields as arguments (arrays,
- * sequences and blobs: their address; fractions: their bits), for bpftrace, perf and gdb.
+ * Each statement is also a USDT probe `provider:name` with its first 12 fields as arguments
+ * (arrays, sequences and blobs: their address; fractions: their bits), for bpftrace, perf and gdb.
  *
- * Thread-safe: yes. Signal-safe: yes. No lock, no allocation, no system call but for the first event
- * of a process and of each ring. Since: 0.1.
+ * Thread-safe: yes. Signal-safe: yes. No lock, no allocation, no system call but for the first
+ * event of a process and of each ring. Since: 0.1.
  *
  * The upper part of this file is for people, the lower is how it is done: names that end in _ may
  * change with any version, layouts of structs only with TOCSIN_SITE_ABI.
@@ -56,11 +56,12 @@
 #define TF_STR(name, ...)        (STR, name, (__VA_ARGS__), 256, "8@")
 #define TF_STRN(name, text, max) (STR, name, (text), max, "8@")
 
-/* An int (or less) whose values have labels: an array of struct tocsin_label with static storage. */
+/* An int (or less) whose values have labels: an array of struct tocsin_label with static storage.
+ */
 #define TF_ENUM(name, labels, ...) (ENUM, name, (__VA_ARGS__), labels, "-4@")
 
-/* `nr` elements, a constant, from `address` on; TYPE is U8, U16, U32, U64, S8, S16, S32, S64, F32 or
- * F64, and must be the type of the elements. */
+/* `nr` elements, a constant, from `address` on; TYPE is U8, U16, U32, U64, S8, S16, S32, S64, F32
+ * or F64, and must be the type of the elements. */
 #define TF_ARRAY(name, TYPE, address, nr) (ARRAY, name, (address), TYPE, nr, "8@")
 
 /* `nr` elements from `address` on, of which the first `max`, a constant, are recorded. */
@@ -173,17 +174,17 @@ extern "C" {
  * What cannot be written is counted. errno is kept. Thread-safe: yes. Signal-safe: yes.
  */
 TOCSIN_API TOCSIN_NOPLT_ void tocsin_site_emit(const struct tocsin_site *site, void *payload,
-						   size_t bytes, unsigned on);
+					       size_t bytes, unsigned on);
 
 /* The same for payloads of so many bytes, which the compiler knows. */
 TOCSIN_API TOCSIN_NOPLT_ void tocsin_site_emit8(const struct tocsin_site *site, void *payload,
-						     unsigned on);
+						unsigned on);
 TOCSIN_API TOCSIN_NOPLT_ void tocsin_site_emit16(const struct tocsin_site *site, void *payload,
-						     unsigned on);
+						 unsigned on);
 TOCSIN_API TOCSIN_NOPLT_ void tocsin_site_emit24(const struct tocsin_site *site, void *payload,
-						     unsigned on);
+						 unsigned on);
 TOCSIN_API TOCSIN_NOPLT_ void tocsin_site_emit32(const struct tocsin_site *site, void *payload,
-						     unsigned on);
+						 unsigned on);
 
 /**
  * tocsin_module_register() - make the sites of a program or library known; its constructor does.

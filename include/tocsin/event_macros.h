@@ -5,19 +5,21 @@
 /*
  * How tocsin_event() is made; included by event.h, not by programs.
  *
- * A field arrives as a tuple (KIND, name, value, ...), so that one argument of the event can be turned
- * into a line of the static description, into a variable, into room in a buffer, into code that puts it
- * there, and into an operand of the USDT note. TOCSIN_MAP_() does that for each field of an event.
+ * A field arrives as a tuple (KIND, name, value, ...), so that one argument of the event can be
+ * turned into a line of the static description, into a variable, into room in a buffer, into code
+ * that puts it there, and into an operand of the USDT note. TOCSIN_MAP_() does that for each field
+ * of an event.
  *
- * The statement is one branch over a cold block. In the block, in this order: fields are evaluated; a nop
- * with the note; the payload is put together on the stack (so that a bad pointer faults here, in plain
- * code); the library copies it into the ring within one restartable sequence.
+ * The statement is one branch over a cold block. In the block, in this order: fields are evaluated;
+ * a nop with the note; the payload is put together on the stack (so that a bad pointer faults here,
+ * in plain code); the library copies it into the ring within one restartable sequence.
  *
- * The site is a static variable, and a pointer to it stands in the ELF section `tocsin_sites`, written by
- * asm and not by a section attribute: gcc refuses to mix variables of inline functions, which are in a
- * section group, with others in one named section. For the same reason in C++ the variable is a static
- * member of a template in an unnamed namespace, over a type local to the block: it is then internal to
- * the object file, whatever function it stands in, and position-independent asm can name it.
+ * The site is a static variable, and a pointer to it stands in the ELF section `tocsin_sites`,
+ * written by asm and not by a section attribute: gcc refuses to mix variables of inline functions,
+ * which are in a section group, with others in one named section. For the same reason in C++ the
+ * variable is a static member of a template in an unnamed namespace, over a type local to the
+ * block: it is then internal to the object file, whatever function it stands in, and
+ * position-independent asm can name it.
  */
 
 static const volatile uint8_t tocsin_off_ __attribute__((unused)) = 0;
@@ -27,9 +29,11 @@ extern struct tocsin_site *const tocsin_sites_begin_ __asm__("__start_tocsin_sit
 	__attribute__((weak, visibility("hidden")));
 extern struct tocsin_site *const tocsin_sites_end_ __asm__("__stop_tocsin_sites")
 	__attribute__((weak, visibility("hidden")));
-__attribute__((weak, visibility("hidden"))) struct tocsin_module tocsin_module_ = {NULL, NULL, 0, 0};
+__attribute__((weak, visibility("hidden"))) struct tocsin_module tocsin_module_ = {NULL, NULL, 0,
+										   0};
 
-/* Before the constructors of the program, which may emit; each object file calls it, one does it. */
+/* Before the constructors of the program, which may emit; each object file calls it, one does it.
+ */
 __attribute__((constructor(101), unused)) static void tocsin_module_init_(void)
 {
 	if (tocsin_module_.is_registered || &tocsin_sites_begin_ == &tocsin_sites_end_)
@@ -41,7 +45,8 @@ __attribute__((constructor(101), unused)) static void tocsin_module_init_(void)
 	tocsin_module_register(&tocsin_module_);
 }
 
-/* Offsets are constants for the compiler as long as fields have fixed sizes, so most of this vanishes. */
+/* Offsets are constants for the compiler as long as fields have fixed sizes, so most of this
+ * vanishes. */
 #define TOCSIN_INLINE_ static inline __attribute__((always_inline, unused))
 
 /* Does anybody want this event? One load more than the byte in the control page, for USDT; in four
@@ -83,7 +88,8 @@ TOCSIN_INLINE_ size_t tocsin_put_text_(unsigned char *b, size_t o, const char *t
 	const char *nul;
 	size_t bytes;
 
-	/* memchr() stops at the zero byte, but the compiler, if it knew the array, would warn of `max`. */
+	/* memchr() stops at the zero byte, but the compiler, if it knew the array, would warn of
+	 * `max`. */
 	__asm__("" : "+r"(from));
 	nul = (const char *)__builtin_memchr(from, 0, max - 1);
 	bytes = nul ? (size_t)(nul - from) : max - 1;
@@ -134,11 +140,11 @@ TOCSIN_INLINE_ const char *tocsin_is_text_(const char *text)
 	return text;
 }
 
-#define TOCSIN_ELEM_(TYPE, c_type)                                                       \
-	TOCSIN_INLINE_ const void *tocsin_is_##TYPE##_(const c_type *p)                  \
-	{                                                                                \
-		return p;                                                                \
-	}                                                                                \
+#define TOCSIN_ELEM_(TYPE, c_type)                                      \
+	TOCSIN_INLINE_ const void *tocsin_is_##TYPE##_(const c_type *p) \
+	{                                                               \
+		return p;                                               \
+	}                                                               \
 	typedef c_type tocsin_elem_##TYPE##_;
 TOCSIN_ELEM_(U8, uint8_t)
 TOCSIN_ELEM_(U16, uint16_t)
@@ -154,16 +160,17 @@ TOCSIN_ELEM_(F64, double)
 
 /* A wrong pointer is a warning by default in C; here it is a mistake. */
 #ifdef __cplusplus
-#	define TOCSIN_TEXT_(v)          tocsin_is_text_(v)
-#	define TOCSIN_ELEMS_(TYPE, v)   tocsin_is_##TYPE##_(v)
+#	define TOCSIN_TEXT_(v)        tocsin_is_text_(v)
+#	define TOCSIN_ELEMS_(TYPE, v) tocsin_is_##TYPE##_(v)
 #else
-#	define TOCSIN_TEXT_(v) _Generic((v), char *: tocsin_is_text_, const char *: tocsin_is_text_)(v)
-#	define TOCSIN_ELEMS_(TYPE, v)                                                    \
+#	define TOCSIN_TEXT_(v) \
+		_Generic((v), char * : tocsin_is_text_, const char * : tocsin_is_text_)(v)
+#	define TOCSIN_ELEMS_(TYPE, v) \
 		_Generic((v), tocsin_elem_##TYPE##_ *: tocsin_is_##TYPE##_,              \
 			 const tocsin_elem_##TYPE##_ *: tocsin_is_##TYPE##_)(v)
 #endif
 
-#define TOCSIN_INT_(name, v, TYPE, c_type, limit, flags, note)                                     \
+#define TOCSIN_INT_(name, v, TYPE, c_type, limit, flags, note) \
 	(INT, name, v, TYPE, c_type, limit, flags, note)
 
 /*
@@ -175,32 +182,33 @@ TOCSIN_ELEM_(F64, double)
  *	TOCSIN_N_  type of its argument in the USDT note
  *	TOCSIN_O_  the argument
  */
-#define TOCSIN_F_INT(i, name, v, TYPE, c_type, limit, flags, note)                                 \
+#define TOCSIN_F_INT(i, name, v, TYPE, c_type, limit, flags, note) \
 	{"" name "", NULL, 0, 0, TOCSIN_TYPE_##TYPE, 0, flags, {0}},
 #define TOCSIN_V_INT(i, name, v, TYPE, c_type, limit, flags, note)                                 \
 	TOCSIN_AUTO_ tocsin_w##i##_ = v + 0;                                                       \
-	TOCSIN_ASSERT_(sizeof(tocsin_w##i##_ % 1) <= limit,                                        \
-		       "tocsin_event(): the value does not fit the field: cast it, or take a wider one"); \
+	TOCSIN_ASSERT_(                                                                            \
+		sizeof(tocsin_w##i##_ % 1) <= limit,                                               \
+		"tocsin_event(): the value does not fit the field: cast it, or take a wider one"); \
 	const c_type tocsin_v##i##_ = (c_type)tocsin_w##i##_;
-#define TOCSIN_S_INT(i, ...) TOCSIN_S_FIXED_(i)
-#define TOCSIN_P_INT(i, ...) TOCSIN_P_FIXED_(i)
+#define TOCSIN_S_INT(i, ...)                                       TOCSIN_S_FIXED_(i)
+#define TOCSIN_P_INT(i, ...)                                       TOCSIN_P_FIXED_(i)
 #define TOCSIN_N_INT(i, name, v, TYPE, c_type, limit, flags, note) TOCSIN_NOTE_##i##_(note)
-#define TOCSIN_O_INT(i, ...) TOCSIN_OPERAND_##i##_(tocsin_v##i##_)
+#define TOCSIN_O_INT(i, ...)                                       TOCSIN_OPERAND_##i##_(tocsin_v##i##_)
 
-#define TOCSIN_S_FIXED_(i)  +2 * sizeof(tocsin_v##i##_)
-#define TOCSIN_P_FIXED_(i)                                                                         \
+#define TOCSIN_S_FIXED_(i) +2 * sizeof(tocsin_v##i##_)
+#define TOCSIN_P_FIXED_(i) \
 	tocsin_o_ = tocsin_put_(tocsin_b_, tocsin_o_, &tocsin_v##i##_, sizeof(tocsin_v##i##_));
 
-#define TOCSIN_F_FLOAT(i, name, v, TYPE, c_type, bits, note)                                       \
+#define TOCSIN_F_FLOAT(i, name, v, TYPE, c_type, bits, note) \
 	{"" name "", NULL, 0, 0, TOCSIN_TYPE_##TYPE, 0, 0, {0}},
-#define TOCSIN_V_FLOAT(i, name, v, TYPE, c_type, bits, note)                                       \
-	const c_type tocsin_v##i##_ = (c_type)v;                                                   \
-	bits tocsin_u##i##_;                                                                       \
+#define TOCSIN_V_FLOAT(i, name, v, TYPE, c_type, bits, note) \
+	const c_type tocsin_v##i##_ = (c_type)v;             \
+	bits tocsin_u##i##_;                                 \
 	__builtin_memcpy(&tocsin_u##i##_, &tocsin_v##i##_, sizeof(tocsin_u##i##_));
-#define TOCSIN_S_FLOAT(i, ...) TOCSIN_S_FIXED_(i)
-#define TOCSIN_P_FLOAT(i, ...) TOCSIN_P_FIXED_(i)
+#define TOCSIN_S_FLOAT(i, ...)                               TOCSIN_S_FIXED_(i)
+#define TOCSIN_P_FLOAT(i, ...)                               TOCSIN_P_FIXED_(i)
 #define TOCSIN_N_FLOAT(i, name, v, TYPE, c_type, bits, note) TOCSIN_NOTE_##i##_(note)
-#define TOCSIN_O_FLOAT(i, ...) TOCSIN_OPERAND_##i##_(tocsin_u##i##_)
+#define TOCSIN_O_FLOAT(i, ...)                               TOCSIN_OPERAND_##i##_(tocsin_u##i##_)
 
 #define TOCSIN_F_BOOL(i, name, v, note) {"" name "", NULL, 0, 0, TOCSIN_TYPE_BOOL, 0, 0, {0}},
 #define TOCSIN_V_BOOL(i, name, v, note) const uint8_t tocsin_v##i##_ = v ? 1 : 0;
@@ -210,78 +218,77 @@ TOCSIN_ELEM_(F64, double)
 #define TOCSIN_O_BOOL(i, ...)           TOCSIN_OPERAND_##i##_(tocsin_v##i##_)
 
 #define TOCSIN_F_PTR(i, name, v, note) {"" name "", NULL, 0, 0, TOCSIN_TYPE_POINTER, 0, 0, {0}},
-#define TOCSIN_V_PTR(i, name, v, note)                                                             \
-	const volatile void *const tocsin_w##i##_ = v;                                             \
+#define TOCSIN_V_PTR(i, name, v, note)                 \
+	const volatile void *const tocsin_w##i##_ = v; \
 	const uint64_t tocsin_v##i##_ = (uint64_t)(uintptr_t)tocsin_w##i##_;
 #define TOCSIN_S_PTR(i, ...)           TOCSIN_S_FIXED_(i)
 #define TOCSIN_P_PTR(i, ...)           TOCSIN_P_FIXED_(i)
 #define TOCSIN_N_PTR(i, name, v, note) TOCSIN_NOTE_##i##_(note)
 #define TOCSIN_O_PTR(i, ...)           TOCSIN_OPERAND_##i##_(tocsin_v##i##_)
 
-#define TOCSIN_F_ENUM(i, name, v, labels, note)                                                    \
-	{"" name "",                                                                               \
-	 labels,                                                                                   \
-	 0,                                                                                        \
-	 (uint16_t)(sizeof(labels) / sizeof((labels)[0])),                                         \
-	 TOCSIN_TYPE_S32,                                                                          \
-	 0,                                                                                        \
-	 TOCSIN_FIELD_ENUM,                                                                        \
+#define TOCSIN_F_ENUM(i, name, v, labels, note)            \
+	{"" name "",                                       \
+	 labels,                                           \
+	 0,                                                \
+	 (uint16_t)(sizeof(labels) / sizeof((labels)[0])), \
+	 TOCSIN_TYPE_S32,                                  \
+	 0,                                                \
+	 TOCSIN_FIELD_ENUM,                                \
 	 {0}},
-#define TOCSIN_V_ENUM(i, name, v, labels, note)                                                    \
-	TOCSIN_V_INT(i, name, v, S32, int32_t, 4, 0, note)
+#define TOCSIN_V_ENUM(i, name, v, labels, note) TOCSIN_V_INT(i, name, v, S32, int32_t, 4, 0, note)
 #define TOCSIN_S_ENUM(i, ...)                   TOCSIN_S_FIXED_(i)
 #define TOCSIN_P_ENUM(i, ...)                   TOCSIN_P_FIXED_(i)
 #define TOCSIN_N_ENUM(i, name, v, labels, note) TOCSIN_NOTE_##i##_(note)
 #define TOCSIN_O_ENUM(i, ...)                   TOCSIN_OPERAND_##i##_(tocsin_v##i##_)
 
-#define TOCSIN_F_STR(i, name, v, max, note) {"" name "", NULL, max, 0, TOCSIN_TYPE_STRING, 0, 0, {0}},
-#define TOCSIN_V_STR(i, name, v, max, note)                                                        \
-	TOCSIN_ASSERT_((max) >= 8, "tocsin_event(): a text needs room for 8 bytes");               \
+#define TOCSIN_F_STR(i, name, v, max, note) \
+	{"" name "", NULL, max, 0, TOCSIN_TYPE_STRING, 0, 0, {0}},
+#define TOCSIN_V_STR(i, name, v, max, note)                                          \
+	TOCSIN_ASSERT_((max) >= 8, "tocsin_event(): a text needs room for 8 bytes"); \
 	const char *const tocsin_v##i##_ = TOCSIN_TEXT_(v);
 #define TOCSIN_S_STR(i, name, v, max, note) +(max)
-#define TOCSIN_P_STR(i, name, v, max, note)                                                        \
+#define TOCSIN_P_STR(i, name, v, max, note) \
 	tocsin_o_ = tocsin_put_text_(tocsin_b_, tocsin_o_, tocsin_v##i##_, max);
 #define TOCSIN_N_STR(i, name, v, max, note) TOCSIN_NOTE_##i##_(note)
 #define TOCSIN_O_STR(i, ...)                TOCSIN_OPERAND_##i##_(tocsin_v##i##_)
 
-#define TOCSIN_F_ARRAY(i, name, v, TYPE, nr, note)                                                 \
+#define TOCSIN_F_ARRAY(i, name, v, TYPE, nr, note) \
 	{"" name "", NULL, nr, 0, TOCSIN_TYPE_ARRAY, TOCSIN_TYPE_##TYPE, 0, {0}},
-#define TOCSIN_V_ARRAY(i, name, v, TYPE, nr, note)                                                 \
-	TOCSIN_ASSERT_((nr) > 0, "tocsin_event(): an array needs an element");                     \
+#define TOCSIN_V_ARRAY(i, name, v, TYPE, nr, note)                             \
+	TOCSIN_ASSERT_((nr) > 0, "tocsin_event(): an array needs an element"); \
 	const void *const tocsin_v##i##_ = TOCSIN_ELEMS_(TYPE, v);
 #define TOCSIN_S_ARRAY(i, name, v, TYPE, nr, note) +7 + (nr) * sizeof(tocsin_elem_##TYPE##_)
-#define TOCSIN_P_ARRAY(i, name, v, TYPE, nr, note)                                                 \
-	tocsin_o_ = tocsin_put_elems_(tocsin_b_, tocsin_o_, tocsin_v##i##_, nr,                    \
+#define TOCSIN_P_ARRAY(i, name, v, TYPE, nr, note)                              \
+	tocsin_o_ = tocsin_put_elems_(tocsin_b_, tocsin_o_, tocsin_v##i##_, nr, \
 				      sizeof(tocsin_elem_##TYPE##_));
 #define TOCSIN_N_ARRAY(i, name, v, TYPE, nr, note) TOCSIN_NOTE_##i##_(note)
 #define TOCSIN_O_ARRAY(i, ...)                     TOCSIN_OPERAND_##i##_(tocsin_v##i##_)
 
-#define TOCSIN_F_SEQ(i, name, v, TYPE, nr, max, note)                                              \
+#define TOCSIN_F_SEQ(i, name, v, TYPE, nr, max, note) \
 	{"" name "", NULL, max, 0, TOCSIN_TYPE_SEQUENCE, TOCSIN_TYPE_##TYPE, 0, {0}},
-#define TOCSIN_V_SEQ(i, name, v, TYPE, nr, max, note)                                              \
-	const void *const tocsin_v##i##_ = TOCSIN_ELEMS_(TYPE, v);                                 \
+#define TOCSIN_V_SEQ(i, name, v, TYPE, nr, max, note)              \
+	const void *const tocsin_v##i##_ = TOCSIN_ELEMS_(TYPE, v); \
 	const size_t tocsin_n##i##_ = (size_t)nr;
-#define TOCSIN_S_SEQ(i, name, v, TYPE, nr, max, note)                                              \
-	+14 + (max) * sizeof(tocsin_elem_##TYPE##_)
-#define TOCSIN_P_SEQ(i, name, v, TYPE, nr, max, note)                                              \
-	tocsin_o_ = tocsin_put_seq_(tocsin_b_, tocsin_o_, tocsin_v##i##_, tocsin_n##i##_,          \
+#define TOCSIN_S_SEQ(i, name, v, TYPE, nr, max, note) +14 + (max) * sizeof(tocsin_elem_##TYPE##_)
+#define TOCSIN_P_SEQ(i, name, v, TYPE, nr, max, note)                                     \
+	tocsin_o_ = tocsin_put_seq_(tocsin_b_, tocsin_o_, tocsin_v##i##_, tocsin_n##i##_, \
 				    sizeof(tocsin_elem_##TYPE##_), max);
 #define TOCSIN_N_SEQ(i, name, v, TYPE, nr, max, note) TOCSIN_NOTE_##i##_(note)
 #define TOCSIN_O_SEQ(i, ...)                          TOCSIN_OPERAND_##i##_(tocsin_v##i##_)
 
-#define TOCSIN_F_BLOB(i, name, v, bytes, max, note)                                                \
+#define TOCSIN_F_BLOB(i, name, v, bytes, max, note) \
 	{"" name "", NULL, max, 0, TOCSIN_TYPE_BLOB, TOCSIN_TYPE_U8, 0, {0}},
-#define TOCSIN_V_BLOB(i, name, v, bytes, max, note)                                                \
-	const void *const tocsin_v##i##_ = v;                                                      \
+#define TOCSIN_V_BLOB(i, name, v, bytes, max, note) \
+	const void *const tocsin_v##i##_ = v;       \
 	const size_t tocsin_n##i##_ = (size_t)bytes;
 #define TOCSIN_S_BLOB(i, name, v, bytes, max, note) +7 + (max)
-#define TOCSIN_P_BLOB(i, name, v, bytes, max, note)                                                \
+#define TOCSIN_P_BLOB(i, name, v, bytes, max, note) \
 	tocsin_o_ = tocsin_put_seq_(tocsin_b_, tocsin_o_, tocsin_v##i##_, tocsin_n##i##_, 1, max);
 #define TOCSIN_N_BLOB(i, name, v, bytes, max, note) TOCSIN_NOTE_##i##_(note)
 #define TOCSIN_O_BLOB(i, ...)                       TOCSIN_OPERAND_##i##_(tocsin_v##i##_)
 
-/* From (KIND, ...) to the macro of that kind; each has its own steps, as a macro does not expand inside
- * itself. */
+/* From (KIND, ...) to the macro of that kind; each has its own steps, as a macro does not expand
+ * inside itself. */
 #define TOCSIN_UNPACK_(...)      __VA_ARGS__
 #define TOCSIN_F_(i, field)      TOCSIN_F2_(i, TOCSIN_UNPACK_ field)
 #define TOCSIN_F2_(...)          TOCSIN_F3_(__VA_ARGS__)
@@ -303,31 +310,53 @@ TOCSIN_ELEM_(F64, double)
 #define TOCSIN_O3_(i, KIND, ...) TOCSIN_O_##KIND(i, __VA_ARGS__)
 #define TOCSIN_NR_(i, field)     +1
 
-/* M(1, first field) M(2, second field) ... of (provider, name, fields...), by the number of arguments. */
-#define TOCSIN_MAP_2_(M, p, e) 
+/* M(1, first field) M(2, second field) ... of (provider, name, fields...), by the number of
+ * arguments. */
+/* clang-format off */
+#define TOCSIN_MAP_2_(M, p, e)
 #define TOCSIN_MAP_3_(M, p, e, a1) M(1, a1)
 #define TOCSIN_MAP_4_(M, p, e, a1, a2) M(1, a1) M(2, a2)
 #define TOCSIN_MAP_5_(M, p, e, a1, a2, a3) M(1, a1) M(2, a2) M(3, a3)
 #define TOCSIN_MAP_6_(M, p, e, a1, a2, a3, a4) M(1, a1) M(2, a2) M(3, a3) M(4, a4)
 #define TOCSIN_MAP_7_(M, p, e, a1, a2, a3, a4, a5) M(1, a1) M(2, a2) M(3, a3) M(4, a4) M(5, a5)
-#define TOCSIN_MAP_8_(M, p, e, a1, a2, a3, a4, a5, a6) M(1, a1) M(2, a2) M(3, a3) M(4, a4) M(5, a5) M(6, a6)
-#define TOCSIN_MAP_9_(M, p, e, a1, a2, a3, a4, a5, a6, a7) M(1, a1) M(2, a2) M(3, a3) M(4, a4) M(5, a5) M(6, a6) M(7, a7)
-#define TOCSIN_MAP_10_(M, p, e, a1, a2, a3, a4, a5, a6, a7, a8) M(1, a1) M(2, a2) M(3, a3) M(4, a4) M(5, a5) M(6, a6) M(7, a7) M(8, a8)
-#define TOCSIN_MAP_11_(M, p, e, a1, a2, a3, a4, a5, a6, a7, a8, a9) M(1, a1) M(2, a2) M(3, a3) M(4, a4) M(5, a5) M(6, a6) M(7, a7) M(8, a8) M(9, a9)
-#define TOCSIN_MAP_12_(M, p, e, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10) M(1, a1) M(2, a2) M(3, a3) M(4, a4) M(5, a5) M(6, a6) M(7, a7) M(8, a8) M(9, a9) M(10, a10)
-#define TOCSIN_MAP_13_(M, p, e, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11) M(1, a1) M(2, a2) M(3, a3) M(4, a4) M(5, a5) M(6, a6) M(7, a7) M(8, a8) M(9, a9) M(10, a10) M(11, a11)
-#define TOCSIN_MAP_14_(M, p, e, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12) M(1, a1) M(2, a2) M(3, a3) M(4, a4) M(5, a5) M(6, a6) M(7, a7) M(8, a8) M(9, a9) M(10, a10) M(11, a11) M(12, a12)
-#define TOCSIN_MAP_15_(M, p, e, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13) M(1, a1) M(2, a2) M(3, a3) M(4, a4) M(5, a5) M(6, a6) M(7, a7) M(8, a8) M(9, a9) M(10, a10) M(11, a11) M(12, a12) M(13, a13)
-#define TOCSIN_MAP_16_(M, p, e, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14) M(1, a1) M(2, a2) M(3, a3) M(4, a4) M(5, a5) M(6, a6) M(7, a7) M(8, a8) M(9, a9) M(10, a10) M(11, a11) M(12, a12) M(13, a13) M(14, a14)
-#define TOCSIN_MAP_17_(M, p, e, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14, a15) M(1, a1) M(2, a2) M(3, a3) M(4, a4) M(5, a5) M(6, a6) M(7, a7) M(8, a8) M(9, a9) M(10, a10) M(11, a11) M(12, a12) M(13, a13) M(14, a14) M(15, a15)
-#define TOCSIN_MAP_18_(M, p, e, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14, a15, a16) M(1, a1) M(2, a2) M(3, a3) M(4, a4) M(5, a5) M(6, a6) M(7, a7) M(8, a8) M(9, a9) M(10, a10) M(11, a11) M(12, a12) M(13, a13) M(14, a14) M(15, a15) M(16, a16)
+#define TOCSIN_MAP_8_(M, p, e, a1, a2, a3, a4, a5, a6) \
+	M(1, a1) M(2, a2) M(3, a3) M(4, a4) M(5, a5) M(6, a6)
+#define TOCSIN_MAP_9_(M, p, e, a1, a2, a3, a4, a5, a6, a7) \
+	M(1, a1) M(2, a2) M(3, a3) M(4, a4) M(5, a5) M(6, a6) M(7, a7)
+#define TOCSIN_MAP_10_(M, p, e, a1, a2, a3, a4, a5, a6, a7, a8) \
+	M(1, a1) M(2, a2) M(3, a3) M(4, a4) M(5, a5) M(6, a6) M(7, a7) M(8, a8)
+#define TOCSIN_MAP_11_(M, p, e, a1, a2, a3, a4, a5, a6, a7, a8, a9) \
+	M(1, a1) M(2, a2) M(3, a3) M(4, a4) M(5, a5) M(6, a6) M(7, a7) M(8, a8) \
+	M(9, a9)
+#define TOCSIN_MAP_12_(M, p, e, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10) \
+	M(1, a1) M(2, a2) M(3, a3) M(4, a4) M(5, a5) M(6, a6) M(7, a7) M(8, a8) \
+	M(9, a9) M(10, a10)
+#define TOCSIN_MAP_13_(M, p, e, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11) \
+	M(1, a1) M(2, a2) M(3, a3) M(4, a4) M(5, a5) M(6, a6) M(7, a7) M(8, a8) \
+	M(9, a9) M(10, a10) M(11, a11)
+#define TOCSIN_MAP_14_(M, p, e, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12) \
+	M(1, a1) M(2, a2) M(3, a3) M(4, a4) M(5, a5) M(6, a6) M(7, a7) M(8, a8) \
+	M(9, a9) M(10, a10) M(11, a11) M(12, a12)
+#define TOCSIN_MAP_15_(M, p, e, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13) \
+	M(1, a1) M(2, a2) M(3, a3) M(4, a4) M(5, a5) M(6, a6) M(7, a7) M(8, a8) \
+	M(9, a9) M(10, a10) M(11, a11) M(12, a12) M(13, a13)
+#define TOCSIN_MAP_16_(M, p, e, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14) \
+	M(1, a1) M(2, a2) M(3, a3) M(4, a4) M(5, a5) M(6, a6) M(7, a7) M(8, a8) \
+	M(9, a9) M(10, a10) M(11, a11) M(12, a12) M(13, a13) M(14, a14)
+#define TOCSIN_MAP_17_(M, p, e, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14, a15) \
+	M(1, a1) M(2, a2) M(3, a3) M(4, a4) M(5, a5) M(6, a6) M(7, a7) M(8, a8) \
+	M(9, a9) M(10, a10) M(11, a11) M(12, a12) M(13, a13) M(14, a14) M(15, a15)
+#define TOCSIN_MAP_18_(M, p, e, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14, a15, a16) \
+	M(1, a1) M(2, a2) M(3, a3) M(4, a4) M(5, a5) M(6, a6) M(7, a7) M(8, a8) \
+	M(9, a9) M(10, a10) M(11, a11) M(12, a12) M(13, a13) M(14, a14) M(15, a15) M(16, a16)
+/* clang-format on */
 #define TOCSIN_MAP_MANY_FIELDS_(M, ...) TOCSIN_EVENT_HAS_MORE_THAN_16_FIELDS
 #define TOCSIN_MAP_NO_NAME_(M, ...)     TOCSIN_EVENT_NEEDS_PROVIDER_AND_NAME
-#define TOCSIN_COUNT_(...)                                                                         \
-	TOCSIN_COUNT2_(__VA_ARGS__, MANY_FIELDS, MANY_FIELDS, MANY_FIELDS, MANY_FIELDS, 18, 17, 16, 15, \
-		       14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, NO_NAME, 0)
-#define TOCSIN_COUNT2_(a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14, a15, a16, a17, a18, \
-		       a19, a20, a21, a22, n, ...)                                                 \
+#define TOCSIN_COUNT_(...)                                                                      \
+	TOCSIN_COUNT2_(__VA_ARGS__, MANY_FIELDS, MANY_FIELDS, MANY_FIELDS, MANY_FIELDS, 18, 17, \
+		       16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, NO_NAME, 0)
+#define TOCSIN_COUNT2_(a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14, a15, a16, a17, \
+		       a18, a19, a20, a21, a22, n, ...)                                            \
 	n
 #define TOCSIN_MAP4_(M, n, ...) TOCSIN_MAP_##n##_(M, __VA_ARGS__)
 #define TOCSIN_MAP3_(M, n, ...) TOCSIN_MAP4_(M, n, __VA_ARGS__)
@@ -340,28 +369,28 @@ TOCSIN_ELEM_(F64, double)
 
 /* USDT arguments: consumers take 12. Memory, register or constant, wherever the value is. */
 #if defined(__x86_64__)
-#define TOCSIN_CONSTRAINT_ "nor"
+#	define TOCSIN_CONSTRAINT_ "nor"
 #else
-#define TOCSIN_CONSTRAINT_ "r"
+#	define TOCSIN_CONSTRAINT_ "r"
 #endif
-#define TOCSIN_NOTE_1_(note) note "%[tocsin_a1]"
-#define TOCSIN_OPERAND_1_(v) , [tocsin_a1] TOCSIN_CONSTRAINT_(v)
-#define TOCSIN_NOTE_2_(note) " " note "%[tocsin_a2]"
-#define TOCSIN_OPERAND_2_(v) , [tocsin_a2] TOCSIN_CONSTRAINT_(v)
-#define TOCSIN_NOTE_3_(note) " " note "%[tocsin_a3]"
-#define TOCSIN_OPERAND_3_(v) , [tocsin_a3] TOCSIN_CONSTRAINT_(v)
-#define TOCSIN_NOTE_4_(note) " " note "%[tocsin_a4]"
-#define TOCSIN_OPERAND_4_(v) , [tocsin_a4] TOCSIN_CONSTRAINT_(v)
-#define TOCSIN_NOTE_5_(note) " " note "%[tocsin_a5]"
-#define TOCSIN_OPERAND_5_(v) , [tocsin_a5] TOCSIN_CONSTRAINT_(v)
-#define TOCSIN_NOTE_6_(note) " " note "%[tocsin_a6]"
-#define TOCSIN_OPERAND_6_(v) , [tocsin_a6] TOCSIN_CONSTRAINT_(v)
-#define TOCSIN_NOTE_7_(note) " " note "%[tocsin_a7]"
-#define TOCSIN_OPERAND_7_(v) , [tocsin_a7] TOCSIN_CONSTRAINT_(v)
-#define TOCSIN_NOTE_8_(note) " " note "%[tocsin_a8]"
-#define TOCSIN_OPERAND_8_(v) , [tocsin_a8] TOCSIN_CONSTRAINT_(v)
-#define TOCSIN_NOTE_9_(note) " " note "%[tocsin_a9]"
-#define TOCSIN_OPERAND_9_(v) , [tocsin_a9] TOCSIN_CONSTRAINT_(v)
+#define TOCSIN_NOTE_1_(note)  note "%[tocsin_a1]"
+#define TOCSIN_OPERAND_1_(v)  , [tocsin_a1] TOCSIN_CONSTRAINT_(v)
+#define TOCSIN_NOTE_2_(note)  " " note "%[tocsin_a2]"
+#define TOCSIN_OPERAND_2_(v)  , [tocsin_a2] TOCSIN_CONSTRAINT_(v)
+#define TOCSIN_NOTE_3_(note)  " " note "%[tocsin_a3]"
+#define TOCSIN_OPERAND_3_(v)  , [tocsin_a3] TOCSIN_CONSTRAINT_(v)
+#define TOCSIN_NOTE_4_(note)  " " note "%[tocsin_a4]"
+#define TOCSIN_OPERAND_4_(v)  , [tocsin_a4] TOCSIN_CONSTRAINT_(v)
+#define TOCSIN_NOTE_5_(note)  " " note "%[tocsin_a5]"
+#define TOCSIN_OPERAND_5_(v)  , [tocsin_a5] TOCSIN_CONSTRAINT_(v)
+#define TOCSIN_NOTE_6_(note)  " " note "%[tocsin_a6]"
+#define TOCSIN_OPERAND_6_(v)  , [tocsin_a6] TOCSIN_CONSTRAINT_(v)
+#define TOCSIN_NOTE_7_(note)  " " note "%[tocsin_a7]"
+#define TOCSIN_OPERAND_7_(v)  , [tocsin_a7] TOCSIN_CONSTRAINT_(v)
+#define TOCSIN_NOTE_8_(note)  " " note "%[tocsin_a8]"
+#define TOCSIN_OPERAND_8_(v)  , [tocsin_a8] TOCSIN_CONSTRAINT_(v)
+#define TOCSIN_NOTE_9_(note)  " " note "%[tocsin_a9]"
+#define TOCSIN_OPERAND_9_(v)  , [tocsin_a9] TOCSIN_CONSTRAINT_(v)
 #define TOCSIN_NOTE_10_(note) " " note "%[tocsin_a10]"
 #define TOCSIN_OPERAND_10_(v) , [tocsin_a10] TOCSIN_CONSTRAINT_(v)
 #define TOCSIN_NOTE_11_(note) " " note "%[tocsin_a11]"
@@ -377,35 +406,35 @@ TOCSIN_ELEM_(F64, double)
 #define TOCSIN_NOTE_16_(note)
 #define TOCSIN_OPERAND_16_(v)
 
-/* The nop (one byte on x86: a probe on a longer one may write over the caller's red zone), its note, and
- * the pointer to the site. */
-#define TOCSIN_ASM_SITE_                                                                           \
-	".pushsection tocsin_sites,\"aw?\"\n"                                                       \
-	".balign 8\n"                                                                              \
-	".8byte %c[tocsin_site]\n"                                                                 \
+/* The nop (one byte on x86: a probe on a longer one may write over the caller's red zone), its
+ * note, and the pointer to the site. */
+#define TOCSIN_ASM_SITE_                      \
+	".pushsection tocsin_sites,\"aw?\"\n" \
+	".balign 8\n"                         \
+	".8byte %c[tocsin_site]\n"            \
 	".popsection\n"
-#define TOCSIN_ASM_NOTE_(provider, name, args)                                                     \
-	"990: nop\n"                                                                               \
-	".pushsection .note.stapsdt,\"?\",\"note\"\n"                                              \
-	".balign 4\n"                                                                              \
-	".4byte 992f-991f,994f-993f,3\n"                                                           \
-	"991: .asciz \"stapsdt\"\n"                                                                \
-	"992: .balign 4\n"                                                                         \
-	"993: .8byte 990b\n"                                                                       \
-	".8byte _.stapsdt.base\n"                                                                  \
-	".8byte %c[tocsin_usdt]\n"                                                                 \
-	".asciz \"" provider "\"\n"                                                                \
-	".asciz \"" name "\"\n"                                                                    \
-	".asciz \"" args "\"\n"                                                                    \
-	"994: .balign 4\n"                                                                         \
-	".popsection\n"                                                                            \
-	".ifndef _.stapsdt.base\n"                                                                 \
-	".pushsection .stapsdt.base,\"aG\",\"progbits\",.stapsdt.base,comdat\n"                    \
-	".weak _.stapsdt.base\n"                                                                   \
-	".hidden _.stapsdt.base\n"                                                                 \
-	"_.stapsdt.base: .space 1\n"                                                               \
-	".size _.stapsdt.base, 1\n"                                                                \
-	".popsection\n"                                                                            \
+#define TOCSIN_ASM_NOTE_(provider, name, args)                                  \
+	"990: nop\n"                                                            \
+	".pushsection .note.stapsdt,\"?\",\"note\"\n"                           \
+	".balign 4\n"                                                           \
+	".4byte 992f-991f,994f-993f,3\n"                                        \
+	"991: .asciz \"stapsdt\"\n"                                             \
+	"992: .balign 4\n"                                                      \
+	"993: .8byte 990b\n"                                                    \
+	".8byte _.stapsdt.base\n"                                               \
+	".8byte %c[tocsin_usdt]\n"                                              \
+	".asciz \"" provider "\"\n"                                             \
+	".asciz \"" name "\"\n"                                                 \
+	".asciz \"" args "\"\n"                                                 \
+	"994: .balign 4\n"                                                      \
+	".popsection\n"                                                         \
+	".ifndef _.stapsdt.base\n"                                              \
+	".pushsection .stapsdt.base,\"aG\",\"progbits\",.stapsdt.base,comdat\n" \
+	".weak _.stapsdt.base\n"                                                \
+	".hidden _.stapsdt.base\n"                                              \
+	"_.stapsdt.base: .space 1\n"                                            \
+	".size _.stapsdt.base, 1\n"                                             \
+	".popsection\n"                                                         \
 	".endif\n"
 
 /* TOCSIN_SITE_(site, class's words, fields...): a static site with its class, as `site`. */
@@ -424,74 +453,76 @@ template <class T> struct site_ {
 };
 template <class T>
 tocsin_site site_<T>::site = {&tocsin_off_, &site_<T>::cls, 0, 0xffff, TOCSIN_SITE_ABI, 0};
-}
-}
-#define TOCSIN_SITE_(level, flags, provider, name, ...)                                            \
-	struct tocsin_tag_ {                                                                       \
-		static constexpr auto fields()                                                     \
-		{                                                                                  \
-			return tocsin_detail::fields_<0 TOCSIN_MAP_(TOCSIN_NR_, __VA_ARGS__)>{     \
-				{TOCSIN_MAP_(TOCSIN_F_, __VA_ARGS__){NULL, NULL, 0, 0, 0, 0, 0, {0}}}}; \
-		}                                                                                  \
-		static constexpr tocsin_class cls(const tocsin_field *fields_)                     \
-		{                                                                                  \
-			return {provider, name, __FILE__, fields_, __LINE__,                       \
-				0 TOCSIN_MAP_(TOCSIN_NR_, __VA_ARGS__), level, flags};             \
-		}                                                                                  \
-	};                                                                                         \
-	tocsin_site &tocsin_s_ = tocsin_detail::site_<tocsin_tag_>::site;
-#define TOCSIN_SITE_ADDRESS_ (&tocsin_detail::site_<tocsin_tag_>::site)
-#define TOCSIN_USDT_ADDRESS_ (&tocsin_detail::site_<tocsin_tag_>::site.usdt)
+} // namespace
+} // namespace tocsin_detail
+#	define TOCSIN_SITE_(level, flags, provider, name, ...)                                     \
+		struct tocsin_tag_ {                                                                \
+			static constexpr auto fields()                                              \
+			{                                                                           \
+				return tocsin_detail::fields_<0 TOCSIN_MAP_(                        \
+					TOCSIN_NR_, __VA_ARGS__)>{{TOCSIN_MAP_(                     \
+					TOCSIN_F_, __VA_ARGS__){NULL, NULL, 0, 0, 0, 0, 0, {0}}}};  \
+			}                                                                           \
+			static constexpr tocsin_class cls(const tocsin_field *fields_)              \
+			{                                                                           \
+				return {provider, name,     __FILE__,                               \
+					fields_,  __LINE__, 0 TOCSIN_MAP_(TOCSIN_NR_, __VA_ARGS__), \
+					level,    flags};                                           \
+			}                                                                           \
+		};                                                                                  \
+		tocsin_site &tocsin_s_ = tocsin_detail::site_<tocsin_tag_>::site;
+#	define TOCSIN_SITE_ADDRESS_ (&tocsin_detail::site_<tocsin_tag_>::site)
+#	define TOCSIN_USDT_ADDRESS_ (&tocsin_detail::site_<tocsin_tag_>::site.usdt)
 #else
-#define TOCSIN_SITE_(level, flags, provider, name, ...)                                            \
-	static const struct tocsin_field tocsin_f_[] = {                                           \
-		TOCSIN_MAP_(TOCSIN_F_, __VA_ARGS__){NULL, NULL, 0, 0, 0, 0, 0, {0}}};              \
-	static const struct tocsin_class tocsin_c_ = {provider,                                    \
-						      name,                                        \
-						      __FILE__,                                    \
-						      tocsin_f_,                                   \
-						      __LINE__,                                    \
-						      0 TOCSIN_MAP_(TOCSIN_NR_, __VA_ARGS__),      \
-						      level,                                       \
-						      flags};                                      \
-	static struct tocsin_site tocsin_s_ = {&tocsin_off_, &tocsin_c_, 0, 0xffff, TOCSIN_SITE_ABI, 0};
-#define TOCSIN_SITE_ADDRESS_ (&tocsin_s_)
-#define TOCSIN_USDT_ADDRESS_ (&tocsin_s_.usdt)
+#	define TOCSIN_SITE_(level, flags, provider, name, ...)                               \
+		static const struct tocsin_field tocsin_f_[] = {                              \
+			TOCSIN_MAP_(TOCSIN_F_, __VA_ARGS__){NULL, NULL, 0, 0, 0, 0, 0, {0}}}; \
+		static const struct tocsin_class tocsin_c_ = {                                \
+			provider,  name,     __FILE__,                                        \
+			tocsin_f_, __LINE__, 0 TOCSIN_MAP_(TOCSIN_NR_, __VA_ARGS__),          \
+			level,     flags};                                                    \
+		static struct tocsin_site tocsin_s_ = {&tocsin_off_, &tocsin_c_,      0,      \
+						       0xffff,       TOCSIN_SITE_ABI, 0};
+#	define TOCSIN_SITE_ADDRESS_ (&tocsin_s_)
+#	define TOCSIN_USDT_ADDRESS_ (&tocsin_s_.usdt)
 #endif
 
-#define TOCSIN_EVENT_(level, ...)                                                                  \
-	do {                                                                                       \
-		TOCSIN_SITE_(level, 0, "" TOCSIN_PROVIDER_(__VA_ARGS__) "",                        \
-			     "" TOCSIN_NAME_(__VA_ARGS__) "", __VA_ARGS__)                         \
-		if (__builtin_expect(tocsin_look_(&tocsin_s_), 0)) {                               \
-			const unsigned tocsin_on_ = *tocsin_s_.on;                                 \
-			TOCSIN_MAP_(TOCSIN_V_, __VA_ARGS__)                                        \
-			TOCSIN_ALIGNAS_(8)                                                         \
-			unsigned char tocsin_h_[TOCSIN_HEADROOM + 8 TOCSIN_MAP_(TOCSIN_S_, __VA_ARGS__)]; \
+#define TOCSIN_EVENT_(level, ...)                                                                 \
+	do {                                                                                      \
+		TOCSIN_SITE_(level, 0, "" TOCSIN_PROVIDER_(__VA_ARGS__) "",                       \
+			     "" TOCSIN_NAME_(__VA_ARGS__) "", __VA_ARGS__)                        \
+		if (__builtin_expect(tocsin_look_(&tocsin_s_), 0)) {                              \
+			const unsigned tocsin_on_ = *tocsin_s_.on;                                \
+			TOCSIN_MAP_(TOCSIN_V_, __VA_ARGS__)                                       \
+			TOCSIN_ALIGNAS_(8)                                                        \
+			unsigned char tocsin_h_[TOCSIN_HEADROOM +                                 \
+						8 TOCSIN_MAP_(TOCSIN_S_, __VA_ARGS__)];           \
 			unsigned char *const tocsin_b_ = tocsin_h_ + TOCSIN_HEADROOM;             \
-			TOCSIN_ASSERT_(sizeof(tocsin_h_) <= TOCSIN_PAYLOAD_MAX,                    \
-				       "tocsin_event(): the fields are too large together");       \
-			size_t tocsin_o_ = 0;                                                      \
-			__asm__ __volatile__(                                                      \
-				TOCSIN_ASM_SITE_ TOCSIN_ASM_NOTE_(                                 \
-					TOCSIN_PROVIDER_(__VA_ARGS__), TOCSIN_NAME_(__VA_ARGS__),  \
-					TOCSIN_MAP_(TOCSIN_N_, __VA_ARGS__))                       \
-				:                                                                  \
-				: [tocsin_site] "i"(TOCSIN_SITE_ADDRESS_),                         \
-				  [tocsin_usdt] "i"(TOCSIN_USDT_ADDRESS_)                          \
-					  TOCSIN_MAP_(TOCSIN_O_, __VA_ARGS__)                      \
-				: "memory");                                                       \
-			TOCSIN_MAP_(TOCSIN_P_, __VA_ARGS__)                                        \
-			(void)tocsin_align_(tocsin_b_, tocsin_o_, 8);                              \
-			tocsin_emit_(&tocsin_s_, tocsin_b_, tocsin_o_, tocsin_on_);                \
-		}                                                                                  \
+			TOCSIN_ASSERT_(sizeof(tocsin_h_) <= TOCSIN_PAYLOAD_MAX,                   \
+				       "tocsin_event(): the fields are too large together");      \
+			size_t tocsin_o_ = 0;                                                     \
+			__asm__ __volatile__(                                                     \
+				TOCSIN_ASM_SITE_ TOCSIN_ASM_NOTE_(                                \
+					TOCSIN_PROVIDER_(__VA_ARGS__), TOCSIN_NAME_(__VA_ARGS__), \
+					TOCSIN_MAP_(TOCSIN_N_, __VA_ARGS__))                      \
+				:                                                                 \
+				: [tocsin_site] "i"(TOCSIN_SITE_ADDRESS_),                        \
+				  [tocsin_usdt] "i"(TOCSIN_USDT_ADDRESS_)TOCSIN_MAP_(TOCSIN_O_,   \
+										     __VA_ARGS__) \
+				: "memory");                                                      \
+			TOCSIN_MAP_(TOCSIN_P_, __VA_ARGS__)                                       \
+			(void)tocsin_align_(tocsin_b_, tocsin_o_, 8);                             \
+			tocsin_emit_(&tocsin_s_, tocsin_b_, tocsin_o_, tocsin_on_);               \
+		}                                                                                 \
 	} while (0)
 
-#define TOCSIN_ENABLED_(provider, name)                                                            \
-	__extension__({                                                                            \
-		TOCSIN_SITE_(0, TOCSIN_CLASS_LOOKUP, "" provider "", "" name "", provider, name)   \
-		__asm__ __volatile__(TOCSIN_ASM_SITE_ : : [tocsin_site] "i"(TOCSIN_SITE_ADDRESS_)); \
-		__builtin_expect(*tocsin_s_.on != 0, 0);                                           \
+#define TOCSIN_ENABLED_(provider, name)                                                          \
+	__extension__({                                                                          \
+		TOCSIN_SITE_(0, TOCSIN_CLASS_LOOKUP, "" provider "", "" name "", provider, name) \
+		__asm__ __volatile__(TOCSIN_ASM_SITE_                                            \
+				     :                                                           \
+				     : [tocsin_site] "i"(TOCSIN_SITE_ADDRESS_));                 \
+		__builtin_expect(*tocsin_s_.on != 0, 0);                                         \
 	})
 
 #endif

@@ -10,7 +10,7 @@
  *	0x0800 programs, each at a multiple of 8
  *
  * A program is a row of tests. Each says where to go when it holds and when not: to a later test,
- *or to one of the two ends. Since no test goes backwards, a program of n tests ends after n steps
+ * or to one of the two ends. Since no test goes backwards, a program of n tests ends after n steps
  * whatever its bytes are, and the evaluator checks each number that it uses, so that a page that
  * somebody scribbled over costs wrong answers, not a crash.
  *

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The event that tocsin-bench-lttng emits, as LTTng-UST wants it said: this file is read several times. */
+/* The event that tocsin-bench-lttng emits, as LTTng-UST wants it said: this file is read several
+ * times. */
 #undef LTTNG_UST_TRACEPOINT_PROVIDER
 #define LTTNG_UST_TRACEPOINT_PROVIDER tocsin_bench
 

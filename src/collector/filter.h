@@ -3,15 +3,16 @@
 #define TOCSIN_COLLECTOR_FILTER_H
 
 /*
- * Filters on fields: `--where` text to the tables that the traced process evaluates (abi/filter.h).
+ * Filters on fields: `--where` text to the tables that the traced process evaluates
+ * (abi/filter.h).
  *
  *	fd > 10 && peer ~ "10.*"
  *	!(status == 200 || status == 304) && $comm == "worker"
  *
  * Tests: == != < <= > >= (numbers, == and != texts too), & (bits of an integer), ~ and !~ (a text
- *and a pattern with * and ?). Numbers: decimal, 0x, with a sign, with a fraction; true and false.
- *Texts in double or single quotes, \ before what stands for itself. A name alone: the event has
- *that field. Names that begin with $ are contexts. ! binds closer than &&, that closer than ||.
+ * and a pattern with * and ?). Numbers: decimal, 0x, with a sign, with a fraction; true and false.
+ * Texts in double or single quotes, \ before what stands for itself. A name alone: the event has
+ * that field. Names that begin with $ are contexts. ! binds closer than &&, that closer than ||.
  *
  * A test of a field that an event does not have does not hold.
  */

@@ -144,7 +144,14 @@ static void lost(struct ring_writer *w)
 		tracee_count(TRACEE_LOSS_NO_RING, 1);
 }
 
-const struct ring_hooks rings_hooks = {.missing = missing, .wake = wake, .lost = lost};
+static bool may_call(struct ring_writer *w)
+{
+	(void)w; /* one promise holds for all */
+	return !tracee.is_frozen;
+}
+
+const struct ring_hooks rings_hooks = {
+	.missing = missing, .wake = wake, .lost = lost, .may_call = may_call};
 
 /* Retired rings that the collector has read give their memory and their place back. */
 static void sweep(void)

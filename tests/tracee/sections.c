@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* Sections within and over their budget. Prints a line of JSON for each that must have left a record, and says what the calls
- * returned. Compiled as C and as C++. */
+/* Sections within and over their budget. Prints a line of JSON for each that must have left a
+ * record, and says what the calls returned. Compiled as C and as C++. */
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -41,7 +41,8 @@ static void expect(int got, int want, const char *what)
 
 static void over(const char *name, int keyed, unsigned long long key, double least_ms)
 {
-	printf("{\"name\": \"%s\", \"keyed\": %d, \"key\": %llu, \"least_ms\": %g}\n", name, keyed, key, least_ms);
+	printf("{\"name\": \"%s\", \"keyed\": %d, \"key\": %llu, \"least_ms\": %g}\n", name, keyed,
+	       key, least_ms);
 }
 
 static int leaves_early(int how)
