@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -81,8 +82,12 @@ static uint64_t wrap_bytes(const struct ring_params *p)
 static int make_file(uint64_t bytes, int fd_min)
 {
 	unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+	struct rlimit limit;
 	int fd, high, r;
 
+	/* The kernel would refuse it with SIGXFSZ, which ends programs. */
+	if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && bytes > limit.rlim_cur)
+		return -EFBIG;
 	fd = (int)syscall(SYS_memfd_create, RING_NAME, flags | MFD_NOEXEC_SEAL);
 	if (fd < 0 && errno == EINVAL)
 		fd = (int)syscall(SYS_memfd_create, RING_NAME, flags);

@@ -51,6 +51,9 @@ struct ring_hooks {
 	void (*wake)(struct ring_writer *w);
 	/* A record was lost for which there is not even a side ring: count it. May be NULL. */
 	void (*lost)(struct ring_writer *w);
+	/* May system calls be made: to wait for room (RING_BLOCK), to register a thread? NULL:
+	 * they may. */
+	bool (*may_call)(struct ring_writer *w);
 };
 
 /* Set by ring_init(), constant from then on. */
@@ -114,8 +117,9 @@ struct ring_made {
  *
  * All memory of the ring is allocated here; so a full memory is an error now, not a SIGBUS later.
  *
- * Return: 0, or -EINVAL parameters, -ENOMEM, -ENOSPC, -EMFILE, -ENOSYS and what else the system
- * calls say. Thread-safe: yes. Signal-safe: yes.
+ * Return: 0, or -EINVAL parameters, -EFBIG the process's limit of file sizes (RLIMIT_FSIZE) forbids
+ * it, -ENOMEM, -ENOSPC, -EMFILE, -ENOSYS and what else the system calls say.
+ * Thread-safe: yes. Signal-safe: yes.
  */
 int ring_make(const struct ring_params *params, struct ring_made *ret_made);
 

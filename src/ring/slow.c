@@ -68,6 +68,11 @@ enum next {
 
 struct ring_process ring_process;
 
+static bool may_call(struct ring_writer *w)
+{
+	return !ring_process.hooks.may_call || ring_process.hooks.may_call(w);
+}
+
 static uint64_t monotonic_ns(void)
 {
 	struct timespec ts;
@@ -104,6 +109,38 @@ void ring_init(uint32_t clock, const struct ring_hooks *hooks)
 	ring_process.fast = clock == CONTROL_CLOCK_TSC ? tocsin_rseq.area : 0;
 }
 
+/*
+ * Wait until the reader has moved the tail, which was @tail, or the record's time is over.
+ * Return: false at once where another writer has waited in vain since the reader last moved.
+ */
+bool ring_wait(struct ring_writer *w, struct ring_header *ring, uint64_t tail,
+	       uint64_t *deadline_ns)
+{
+	uint64_t now = monotonic_ns();
+	struct timespec slice = {0};
+
+	if (!may_call(w))
+		return false;
+	if (__atomic_load_n(&ring->gave_up_at, __ATOMIC_RELAXED) == tail + 1)
+		return false;
+	if (!*deadline_ns)
+		*deadline_ns = now + ring->block_ns;
+	if (now >= *deadline_ns) {
+		__atomic_store_n(&ring->gave_up_at, tail + 1, __ATOMIC_RELAXED);
+		return false;
+	}
+	if (ring_process.hooks.wake)
+		ring_process.hooks.wake(w);
+	slice.tv_nsec = *deadline_ns - now < WAIT_SLICE_NS ? (long)(*deadline_ns - now)
+							   : (long)WAIT_SLICE_NS;
+	/* pairs with the reader's fence between tail and blocked [E] */
+	__atomic_fetch_add(&ring->blocked, 1, __ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&ring->tail, __ATOMIC_SEQ_CST) == tail)
+		(void)syscall(SYS_futex, &ring->tail, FUTEX_WAIT, (uint32_t)tail, &slice, NULL, 0);
+	__atomic_fetch_sub(&ring->blocked, 1, __ATOMIC_SEQ_CST);
+	return true;
+}
+
 #if TOCSIN_RSEQ_ARCH
 #	include "exact.h"
 
@@ -129,37 +166,7 @@ static void enter_group(struct ring_header *ring, uint64_t group)
 	RING_POINT(12);
 }
 
-/*
- * Wait until the reader has moved the tail, which was @tail, or the record's time is over.
- * Return: false at once where another writer has waited in vain since the reader last moved.
- */
-bool ring_wait(struct ring_writer *w, struct ring_header *ring, uint64_t tail,
-	       uint64_t *deadline_ns)
-{
-	uint64_t now = monotonic_ns();
-	struct timespec slice = {0};
-
-	if (__atomic_load_n(&ring->gave_up_at, __ATOMIC_RELAXED) == tail + 1)
-		return false;
-	if (!*deadline_ns)
-		*deadline_ns = now + ring->block_ns;
-	if (now >= *deadline_ns) {
-		__atomic_store_n(&ring->gave_up_at, tail + 1, __ATOMIC_RELAXED);
-		return false;
-	}
-	if (ring_process.hooks.wake)
-		ring_process.hooks.wake(w);
-	slice.tv_nsec = *deadline_ns - now < WAIT_SLICE_NS ? (long)(*deadline_ns - now)
-							   : (long)WAIT_SLICE_NS;
-	/* pairs with the reader's fence between tail and blocked [E] */
-	__atomic_fetch_add(&ring->blocked, 1, __ATOMIC_SEQ_CST);
-	if (__atomic_load_n(&ring->tail, __ATOMIC_SEQ_CST) == tail)
-		(void)syscall(SYS_futex, &ring->tail, FUTEX_WAIT, (uint32_t)tail, &slice, NULL, 0);
-	__atomic_fetch_sub(&ring->blocked, 1, __ATOMIC_SEQ_CST);
-	return true;
-}
-
-/* The record, of @size bytes from @head on, does not fit above @tail. */
+/* The record does not fit above @tail. */
 static enum next ring_is_full(struct attempt *a, struct ring_header *ring, uint64_t tail)
 {
 	struct ring_exact x = {.ring = ring};
@@ -253,7 +260,7 @@ static struct ring_header *current_ring(struct ring_writer *w)
 	struct ring_header *ring;
 	int index = rseq_index();
 
-	if (index < 0 && rseq_thread_register() == 0)
+	if (index < 0 && may_call(w) && rseq_thread_register() == 0)
 		index = rseq_index();
 	if (index < 0 || index >= RING_INDEXES)
 		return NULL;
