@@ -106,7 +106,7 @@ int meta_read(const void *bytes, size_t len, const char *file, struct meta *ret_
 {
 	char *text TOCSIN_CLEANUP(tocsin_free_charp) = NULL;
 	struct tocsin_where where = {.file = file};
-	struct meta m = {.arena.limit_bytes = META_MEMORY_MAX};
+	struct meta m = {.arena.limit_bytes = META_MEMORY_MIN + META_MEMORY_TIMES * len};
 	uint32_t magic = len >= 4 ? load32(bytes, false) : 0;
 	int r;
 

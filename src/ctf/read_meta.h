@@ -15,9 +15,10 @@
 #include "../base/err.h"
 #include "read_arena.h"
 
-#define META_BYTES_MAX  ((size_t)256 << 20) /* of a metadata file */
-#define META_MEMORY_MAX ((size_t)1 << 30)   /* that one may be made into */
-#define META_DEPTH_MAX  24                  /* types within types */
+#define META_BYTES_MAX    ((size_t)256 << 20) /* of a metadata file */
+#define META_MEMORY_MIN   ((size_t)64 << 20)  /* that one may be made into, */
+#define META_MEMORY_TIMES 64 /* and this for each of its bytes: aliases may multiply */
+#define META_DEPTH_MAX    24 /* types within types */
 
 enum meta_kind {
 	META_INT,

@@ -6,6 +6,7 @@ Enumerations are their label, or the number where there is none; structures are 
 {option: value}.
 """
 
+import json
 import os
 import random
 import struct
@@ -53,6 +54,11 @@ class Int:
                 f"byte_order = {'be' if self.big else 'le'}; {'encoding = UTF8; ' if self.text else ''}"
                 f"{f'map = clock.{self.clock}.value; ' if self.clock else ''}}}")
 
+    def json(self):
+        return {"type": f"fixed-length-{'signed' if self.signed else 'unsigned'}-integer", "length": self.size,
+                "byte-order": "big-endian" if self.big else "little-endian", "alignment": self.align,
+                "preferred-display-base": self.base}
+
     def draw(self, r):
         edge = [0, 1, (1 << self.size) - 1, 1 << (self.size - 1), (1 << (self.size - 1)) - 1]
         raw = r.choice(edge) if r.random() < 0.3 else r.getrandbits(self.size)
@@ -74,6 +80,9 @@ class Float(Int):
         digits = "exp_dig = 8; mant_dig = 24" if self.size == 32 else "exp_dig = 11; mant_dig = 53"
         return f"floating_point {{ {digits}; align = {self.align}; byte_order = {'be' if self.big else 'le'}; }}"
 
+    def json(self):
+        return {**super().json(), "type": "fixed-length-floating-point-number"}
+
     def draw(self, r):
         value = r.choice([0.0, -1.5, 3.25e10, 1 / 3, r.uniform(-1e6, 1e6)])
         return struct.unpack("<f", struct.pack("<f", value))[0] if self.size == 32 else value
@@ -90,6 +99,9 @@ class Enum(Int):
         labels = ", ".join(f'"{n}" = {a}' if a == b else f'"{n}" = {a} ... {b}' for n, a, b in self.LABELS)
         return f"enum : {super().tsdl()} {{ {labels} }}"
 
+    def json(self):
+        return {**super().json(), "mappings": {n: [[a, b]] for n, a, b in self.LABELS}}
+
     def draw(self, r):
         return r.randrange(min(8, 1 << (self.size - self.signed)))
 
@@ -102,6 +114,9 @@ class Str:
 
     def tsdl(self):
         return "string"
+
+    def json(self):
+        return {"type": "null-terminated-string"}
 
     def draw(self, r):
         return "".join(r.choice("abc xyz\"\\äö€\t{}=,") for _ in range(r.randrange(1, 12)))
@@ -120,6 +135,12 @@ class Array:
 
     def __init__(self, element, length, of_field=None):
         self.element, self.length, self.of_field, self.align = element, length, of_field, element.align
+
+    def json(self):
+        if self.of_field:
+            return {"type": "dynamic-length-array", "element-field-class": self.element.json(),
+                    "length-field-location": {"path": [self.of_field[1:]]}}
+        return {"type": "static-length-array", "element-field-class": self.element.json(), "length": self.length}
 
     def draw(self, r, length=None):
         return [self.element.draw(r) for _ in range(self.length if length is None else length)]
@@ -147,6 +168,10 @@ class Struct:
                 inner = inner.element
             lines.append(f"{inner.tsdl()} _{name}{suffix};")
         return f"struct {{ {' '.join(lines)} }} align({self.align})"
+
+    def json(self):
+        return {"type": "structure", "minimum-alignment": self.align,
+                "member-classes": [{"name": name, "field-class": kind.json()} for name, kind in self.members]}
 
     def draw(self, r):
         value = {}
@@ -179,8 +204,10 @@ class Variant:
     def tsdl(self):
         return f"variant <_{self.tag}> {{ {' '.join(f'{t.tsdl()} _{n};' for n, t in self.options)} }}"
 
-    def option(self, number):
-        return self.options[number % len(self.options)]
+    def json(self):
+        return {"type": "variant", "selector-field-location": {"path": [self.tag]},
+                "options": [{"name": n, "selector-field-ranges": [[i, i]], "field-class": t.json()}
+                            for i, (n, t) in enumerate(self.options)]}
 
     def draw(self, r, before):
         name, kind = self.options[before[self.tag] % len(self.options)]
@@ -202,6 +229,9 @@ class Tag(Enum):
 
     def tsdl(self):
         return f"enum : {Int.tsdl(self)} {{ {', '.join(f'_opt{i} = {i}' for i in range(self.nr))} }}"
+
+    def json(self):
+        return {**Int.json(self), "mappings": {f"_opt{i}": [[i, i]] for i in range(self.nr)}}
 
     def draw(self, r):
         return r.randrange(self.nr)
@@ -270,6 +300,25 @@ class Header:
                 f"{num(64, 32 if self.form == 'ring' else 8)} timestamp; }} extended; }} v; }} "
                 f"align({64 if self.form == 'ring' else 8})")
 
+    def json(self):
+        def num(size, align, *roles):
+            return {**Int(size, align, big=self.big).json(), "roles": list(roles)}
+        def one(name, *members):
+            return {"name": name, "field-class": {"type": "structure", "member-classes": [
+                {"name": n, "field-class": c} for n, c in members]}}
+        time_role, id_role = "default-clock-timestamp", "event-record-class-id"
+        if self.form == "plain":
+            return one("", ("id", num(16, 8, id_role)), ("timestamp", num(48, 8, time_role)))["field-class"]
+        ring = self.form == "ring"
+        size, short, align = (16, 32, 16) if ring else (5, 27, 1)
+        top = (1 << size) - 1
+        options = [{**one("compact", ("timestamp", num(short, 32 if ring else 1, time_role))), "selector-field-ranges": [[0, top - 1]]},
+                   {**one("extended", ("id", num(32, 32 if ring else 8, id_role)), ("timestamp", num(64, 32 if ring else 8, time_role))),
+                    "selector-field-ranges": [[top, top]]}]
+        head = one("", ("id", num(size, align, id_role)),
+                   ("v", {"type": "variant", "selector-field-location": {"path": ["id"]}, "options": options}))["field-class"]
+        return {**head, "minimum-alignment": 64 if ring else 8}
+
     def put(self, bits, number, clock, before):
         if self.form == "plain":
             bits.align(8)
@@ -290,7 +339,7 @@ class Header:
             bits.put(clock, 64, self.big)
 
 
-def make(directory, seed, nr_streams=3, nr_packets=4, nr_events=25):
+def make(directory, seed, nr_streams=3, nr_packets=4, nr_events=25, version=1):
     r = random.Random(seed)
     big = r.random() < 0.4
     form = r.choice(["ring", "lttng", "plain"])
@@ -323,8 +372,11 @@ def make(directory, seed, nr_streams=3, nr_packets=4, nr_events=25):
         text.append(f" fields := {payload.tsdl()}; }};")
     os.makedirs(directory, exist_ok=True)
     text = "\n".join(text)
+    data = packetized(text, identity, big) if r.random() < 0.5 else text.encode()
+    if version == 2:
+        data = json_text(identity, big, header, contexts, classes, {"seconds": offset_s, "cycles": offset}, frequency)
     with open(os.path.join(directory, "metadata"), "wb") as f:
-        f.write(packetized(text, identity, big) if r.random() < 0.5 else text.encode())
+        f.write(data)
     events, lost = [], 0
     for stream in range(nr_streams):
         clock, discarded, file = r.randrange(1 << 40), 0, bytearray()
@@ -374,3 +426,32 @@ def packetized(text, identity, big):
         out += struct.pack(end + "I16sIIIBBBBB", 0x75D11D57, identity.bytes, 0, 8 * (37 + len(part)), 8 * 800, 0, 0, 0, 1, 8)
         out += part.ljust(800 - 37, b"\0")
     return bytes(out)
+
+
+def json_text(identity, big, header, contexts, classes, offset, frequency):
+    """The same in CTF 2."""
+    def num(size, *roles):
+        return {**Int(size, 8, big=big).json(), "roles": list(roles)}
+    def members(**named):
+        return {"type": "structure", "member-classes": [{"name": n, "field-class": c} for n, c in named.items()]}
+    stream = {"type": "data-stream-class", "id": 0, "default-clock-class-id": "c", "event-record-header-field-class": header.json(),
+              "packet-context-field-class": members(
+                  timestamp_begin=num(64, "default-clock-timestamp"), timestamp_end=num(64, "packet-end-default-clock-timestamp"),
+                  content_size=num(64, "packet-content-length"), packet_size=num(64, "packet-total-length"),
+                  events_discarded=num(64, "discarded-event-record-counter-snapshot"), cpu_id="word")}
+    if contexts:
+        stream["event-record-common-context-field-class"] = contexts.json()
+    fragments = [{"type": "preamble", "version": 2, "uuid": list(identity.bytes)},
+                 {"type": "field-class-alias", "name": "word", "field-class": num(32)},
+                 {"type": "trace-class", "environment": {"hostname": "there", "number": -5}, "packet-header-field-class": members(
+                     magic=num(32, "packet-magic-number"), uuid={"type": "static-length-blob", "length": 16,
+                                                                 "roles": ["metadata-stream-uuid"]},
+                     stream_id=num(32, "data-stream-class-id"))},
+                 {"type": "clock-class", "id": "c", "frequency": frequency, "offset-from-origin": offset}, stream]
+    for name, number, context, payload in classes:
+        event = {"type": "event-record-class", "id": number, "data-stream-class-id": 0, "name": name,
+                 "payload-field-class": payload.json()}
+        if context:
+            event["specific-context-field-class"] = context.json()
+        fragments.append(event)
+    return b"".join(b"\x1e" + json.dumps(f).encode() + b"\n" for f in fragments)
