@@ -40,8 +40,7 @@ class Outcome:
             self.faults = scenario.faults
         self.watch = watch
         self.violations = watch.violations()
-        self.verdicts = {fault.name: rest for fault, *rest in
-                         faults.judge(self.faults, self.windows, self.violations)}
+        self.verdicts = {v.fault.name: v for v in faults.judge(self.faults, self.windows, self.violations)}
 
 
 _outcome = []
@@ -78,13 +77,28 @@ def quiet(run):
 
 
 def add_fault_test(name, what):
-    @suite.test(f"demo: a verdict names {what}")
+    @suite.test(f"demo: of what was late meanwhile, the dominant cause is {what}")
     def named(run):
-        during, naming, sentence = outcome(run).verdicts[name]
-        run.note(f"{naming} of {during} violations: {sentence}")
-        tocsin.check(during > 0, "no violation while the fault was on")
-        tocsin.check(naming > 0, f"none of {during} violations names it; some verdicts: " +
+        v = outcome(run).verdicts[name]
+        run.note(f"{v.naming} of {v.late} violations: {v.sentence}; {v.named_ns / 1e9:.2f} s, "
+                 f"next {v.other} with {v.other_ns / 1e9:.2f} s")
+        tocsin.check(v.late > 0, "no violation while the fault was on")
+        tocsin.check(v.naming > 0, f"none of {v.late} violations names it; some verdicts: " +
                      "; ".join(v["verdict"] for v in outcome(run).violations[:5]))
+        tocsin.check(v.is_named, f"it has {v.named_ns} ns, {v.other} has {v.other_ns} ns")
+
+
+@suite.test("demo: a fault that one violation names but that does not dominate is not named")
+def not_dominant(run):
+    found = outcome(run)
+    fault, (begin, stop) = found.faults[0], found.windows["cpu"]
+    mine = next(c for v in found.violations for c in v["causes"] if fault.is_named_by(c))
+    for other, ns, want in (({"kind": "disk"}, 60, False), ({"kind": "disk"}, 30, True),
+                            ({"kind": "heavy_lock", "peer": {"pid": 4711}}, 60, False),
+                            ({"kind": "heavy_lock", "peer": {"pid": 1}}, 60, True)):  # 1 is late itself
+        violation = {"start_ns": begin, "end_ns": stop, "pid": 1, "causes": [{**mine, "ns": 40}, {**other, "ns": ns}]}
+        verdict = faults.judge([fault], found.windows, [violation])[0]
+        tocsin.check_equal(verdict.is_named, want, f"named, with 40 ns of its own and {ns} of {other}")
 
 
 add_fault_test("cpu", "the rival on the CPU")

@@ -6,6 +6,7 @@ explanation must give, and leaves nothing behind. The scenario switches them on 
 undisturbed stays well within the budget.
 """
 
+import collections
 import contextlib
 import os
 import subprocess
@@ -297,17 +298,35 @@ class Scenario:
                 if begin <= end_s * 1e9 - offset <= stop]
 
 
-def judge(faults, windows, violations):
-    """Per fault: (fault, violations while it was on, those of them that named it, the first naming sentence).
+class Verdict(collections.namedtuple("Verdict", "fault late naming sentence named_ns other other_ns")):
+    """What the watch said of a fault: how many violations there were while it was on, how many of them named it, the
+    sentence with the most time, and the time it was given, beside that of the largest other cause."""
 
-    `violations` are the objects of type "violation" of `tocsin watch --json`.
+    @property
+    def is_named(self):
+        return self.named_ns > self.other_ns
+
+
+def judge(faults, windows, violations):
+    """A Verdict per fault: it is named when it is the dominant cause of the violations that overlap its window.
+
+    Where one late query waits for another, which holds a lock, that is no cause but a consequence: what the other waited for
+    is in its own violation. `violations` are the objects of type "violation" of `tocsin watch --json`.
     """
     verdicts = []
     for fault in faults:
         begin, stop = windows.get(fault.name, (0, 0))
         during = [v for v in violations if v["start_ns"] < stop and v["end_ns"] > begin]
-        naming = []
+        late = {v["pid"] for v in during}
+        naming, others = [], collections.Counter()
         for violation in during:
-            naming += [c["text"] for c in violation["causes"] if fault.is_named_by(c)][:1]
-        verdicts.append((fault, len(during), len(naming), naming[0] if naming else None))
+            mine = [c for c in violation["causes"] if fault.is_named_by(c)]
+            naming += [mine] if mine else []
+            for cause in violation["causes"]:
+                if cause not in mine and (cause.get("peer") or {}).get("pid") not in late:
+                    others[f"{cause['kind']} {cause.get('subject') or ''}".strip()] += cause["ns"]
+        other, other_ns = (others.most_common(1) or [("", 0)])[0]
+        named = [c for mine in naming for c in mine]
+        sentence = max(named, key=lambda c: c["ns"])["text"] if named else None
+        verdicts.append(Verdict(fault, len(during), len(naming), sentence, sum(c["ns"] for c in named), other, other_ns))
     return verdicts

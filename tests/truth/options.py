@@ -200,8 +200,9 @@ def count_exact(run):
 
 def living(watch, name):
     """Children of the watch by that name, zombies left out."""
-    found = subprocess.run(["ps", "-o", "stat=,comm=", "--ppid", str(watch.pid)], capture_output=True, text=True, check=False)
-    return [line for line in found.stdout.splitlines() if line.split()[1] == name and line[0] != "Z"]
+    children = pathlib.Path(f"/proc/{watch.pid}/task/{watch.pid}/children").read_text().split()
+    stats = [pathlib.Path(f"/proc/{child}/stat").read_text() for child in children]
+    return [stat for stat in stats if f"({name})" in stat and stat[stat.rindex(")") + 2] != "Z"]
 
 
 @suite.test("-d and --count end the command that the watch started, and their status is not its")
