@@ -206,8 +206,14 @@ void tocsin_module_register(struct tocsin_module *module)
 	bool is_lookup;
 
 	tracee_init(); /* linked statically, the order of constructors is the linker's */
-	if (module->abi != TOCSIN_SITE_ABI || tracee_begin() || tracee_lock())
+	if (tracee_begin())
+		return; /* cannot be traced at all */
+	if (module->abi != TOCSIN_SITE_ABI) {
+		tracee_count(TRACEE_LOSS_OTHER_ABI, (uint64_t)(module->end - module->begin));
 		return;
+	}
+	if (tracee_lock())
+		return; /* dlopen() in a signal handler that interrupted us: nobody may do that */
 	first = tracee.nr_classes;
 	/* Questions after answers: they are about the classes of the same module, too. */
 	for (is_lookup = false;; is_lookup = true) {

@@ -20,7 +20,7 @@ ON_FILTER, ON_CALL = 0x10, 0x80
 DISCARD, OVERWRITE, BLOCK = 0, 1, 2
 INHERIT, AUTO = 1, 2
 CONTEXTS = [("tid", 3, 0), ("pid", 3, 0), ("comm", 17, 16), ("cpu", 3, 0), ("cookie", 4, 0), ("perf0", 4, 0), ("perf1", 4, 0)]
-LOSSES = ["no_ring", "too_big", "nested", "no_class", "no_field", "bad_layout", "sections_deep", "sections_keyed", "section_late", "stopped"]
+LOSSES = ["no_ring", "other_abi", "nested", "no_class", "no_field", "bad_layout", "sections_deep", "sections_keyed", "stopped"]
 SCALARS = {1: "<B", 2: "<H", 3: "<I", 4: "<Q", 5: "<b", 6: "<h", 7: "<i", 8: "<q", 9: "<f", 10: "<d", 11: "<?", 12: "<Q"}
 STRING, ARRAY, SEQUENCE, BLOB, TEXT = 13, 14, 15, 16, 17
 
