@@ -45,8 +45,8 @@ class Bits:
 
 class Int:
     def __init__(self, size, align=None, signed=False, big=False, base=10, clock=None, text=False):
-        # Babeltrace 2.0 shows some negative numbers to other bases than ten as 0x0.
-        self.size, self.signed, self.big, self.base, self.clock, self.text = size, signed, big, 10 if signed else base, clock, text
+        # Babeltrace 2.0 shows some numbers to other bases than ten as 0x0.
+        self.size, self.signed, self.big, self.base, self.clock, self.text = size, signed, big, 10 if signed or 60 < size < 64 else base, clock, text
         self.align = align or (8 if size % 8 == 0 else 1)
 
     def tsdl(self):
