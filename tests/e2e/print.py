@@ -17,7 +17,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 
 import ctf_make
 from ctf_babeltrace import helper
-from tocsin import Skip, Suite, TOCSIN, check, check_equal
+from tocsin import ROOT, Skip, Suite, TOCSIN, check, check_equal
 
 SEEDS = int(os.environ.get("PRINT_SEEDS", "40"))
 
@@ -208,6 +208,27 @@ def ranges(run):
             a, b = times[i], times[k]
             got = lines(path, "--from", f"@{a // 10**9}.{a % 10**9:09d}", "--to", f"@{b // 10**9}.{b % 10**9:09d}")
             check_equal([e["time_ns"] for e in got if e["type"] == "event"], [t for t in times if a <= t <= b], f"{a} to {b}")
+
+
+@suite.test("every line is as docs/formats/print.schema.json says")
+def schema(run):
+    try:
+        import jsonschema
+    except ImportError:
+        raise Skip("python3-jsonschema is not installed") from None
+    validator = jsonschema.Draft202012Validator(json.loads((ROOT / "docs" / "formats" / "print.schema.json").read_text()))
+    helper("known", f"{run.scratch}/known")
+    ctf_make.make(f"{run.scratch}/made", 6)
+    data = pathlib.Path(f"{run.scratch}/made/s_0").read_bytes()
+    pathlib.Path(f"{run.scratch}/made/s_0").write_bytes(data[:-50])
+    out = subprocess.run([TOCSIN, "print", "--json", f"{run.scratch}/known", f"{run.scratch}/made"], capture_output=True, check=False)
+    seen = {}
+    for line in out.stdout.decode().splitlines():
+        value = json.loads(line)
+        errors = list(validator.iter_errors(value))
+        check(not errors, f"{line[:200]}: {errors[:1]}")
+        seen[value["type"]] = seen.get(value["type"], 0) + 1
+    check({"event", "lost", "cut"} <= seen.keys(), f"lines of {seen}")
 
 
 @suite.test("lines for people")
