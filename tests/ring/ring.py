@@ -114,11 +114,11 @@ def main():
     tap = Tap()
     print(f"1..{len(CASES) + len(broken.BROKEN) + 1 + len(HOTPLUG) * LONG}", flush=True)
     for options in CASES:
-        right, said = run("ring_stress", options, 8000 if LONG else 250)
+        right, said = run("ring_stress", options, 8000 if LONG else 150)
         tap.result(right, options, said)
     for name, how in broken.BROKEN.items():
         for attempt in range(8):
-            right, said = run(f"ring_broken_{name}", how[3], 250 * (attempt + 1))
+            right, said = run(f"ring_broken_{name}", how[3], 150 * (attempt + 1))
             if not right:
                 break
         tap.result(not right, f"{name} is caught", said if right else "".join(said.splitlines(True)[:1]))

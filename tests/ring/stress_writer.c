@@ -76,7 +76,8 @@ static void count_wake(struct ring_writer *w)
 	atomic_fetch_add(&shared->wakes, 1);
 }
 
-static const struct ring_hooks hooks = {make_ring, count_wake, count_nowhere};
+static const struct ring_hooks hooks = {
+	.missing = make_ring, .wake = count_wake, .lost = count_nowhere};
 
 static void emit(struct ring_writer *w, uint32_t lane, uint64_t *payload)
 {
