@@ -11,22 +11,22 @@
  *	err = tocsin_pmc_read(pmc, &before);
  *
  * The kernel says in a page that it shares which hardware counter holds an event now. Between
- *reading that number and reading the counter the thread may be moved to a CPU of another type,
- *where the number means something else; a restartable sequence around both makes that impossible.
- *On machines with several types of CPU an event is opened for each and the counts are added up:
- *each is right for the time on its CPUs.
+ * reading that number and reading the counter the thread may be moved to a CPU of another type,
+ * where the number means something else; a restartable sequence around both makes that impossible.
+ * On machines with several types of CPU an event is opened for each and the counts are added up:
+ * each is right for the time on its CPUs.
  *
  * tocsin_pmc_how() says how a counter is read; nothing is replaced by something else in silence.
  *
- *	TOCSIN_PMC_RDPMC         the counter itself, some 20 ns
- *	TOCSIN_PMC_SYSCALL       read(2), where the counter may not be read from user space, the
- *thread has no rseq, or the architecture is not supported here TOCSIN_PMC_THREAD_CLOCK  only
- *TOCSIN_PMC_CYCLES, where there is no such hardware (most virtual machines): CPU time of the
- *thread, in ns
+ *	TOCSIN_PMC_RDPMC         the counter itself, without a system call
+ *	TOCSIN_PMC_SYSCALL       read(2): the counter may not be read from user space, the thread
+ *	                         has no rseq, or not on this architecture
+ *	TOCSIN_PMC_THREAD_CLOCK  only TOCSIN_PMC_CYCLES, where there is no such hardware (most
+ *	                         virtual machines): CPU time of the thread, in ns
  *
  * Tested with a page made by hand and a counter instruction replaced; NOT tested: a real rdpmc,
- *machines with several types of CPU, and anything on aarch64, where only the cycle counter is read
- *directly.
+ * machines with several types of CPU, and anything on aarch64, where only the cycle counter is read
+ * directly.
  *
  * C11 and C++17.
  */

@@ -14,9 +14,9 @@
  *	tocsin_pool_give(pool, item);            from any thread, on any CPU
  *
  * A CPU's stack (a magazine) holds up to 64 items and is changed in a restartable sequence: no
- *atomic instruction. Items go to and from the other CPUs 32 at a time, over a lock-free depot.
- *Threads that cannot use sections (no rseq, a debugger that steps through) take single items from a
- *lock-free list and put them there. Neither take nor give ever waits, or calls malloc.
+ * atomic instruction. Items go to and from the other CPUs 32 at a time, over a lock-free depot.
+ * Threads that cannot use sections (no rseq, a debugger that steps through) take single items from
+ * a lock-free list and put them there. Neither take nor give ever waits, or calls malloc.
  *
  *	mode         memory                              take() when there is nothing left
  *	growing      mapped as needed, 64 KiB or more    -ENOMEM
@@ -24,14 +24,14 @@
  *	BOUNDED      all at the start, touched           -ENOSPC, without a system call
  *
  * With DEBUG every item is tracked: given twice, given though it is not an item, written after it
- *was given, never given back. Some 50 ns more, as the items' memory is filled.
+ * was given, never given back. Some 50 ns more, as the items' memory is filled.
  *
  * In the child of a fork() the pool goes on; what threads that do not exist there held in their
- *hands (at most 64 items each) is lost. Not to be used in a vfork() child nor in a thread made by a
- *raw clone(CLONE_VM), as everything per-CPU: see <tocsin/percpu.h>.
+ * hands (at most 64 items each) is lost. Not to be used in a vfork() child nor in a thread made by
+ * a raw clone(CLONE_VM), as everything per-CPU: see <tocsin/percpu.h>.
  *
  * The arrangement is that of Bonwick and Adams, "Magazines and Vmem" (2001), with a restartable
- *sequence for the CPU's lock. C11 and C++17.
+ * sequence for the CPU's lock. C11 and C++17.
  */
 
 #include <stddef.h>
@@ -147,8 +147,8 @@ TOCSIN_API int tocsin_pool_give_slow_(struct tocsin_pool *pool, void *item);
  *	512   64 cells, from the bottom; behind the last one the address is a multiple of 1024 again
  *
  * so that neither empty nor full needs a count or a second word. The commit is the store of the
- *top. Return of the sections: TOCSIN_RSEQ_DONE, _ABORTED, _NONE no section possible here and now,
- *_CLOSED the magazine is empty (take) or full (give).
+ * top. Return of the sections: TOCSIN_RSEQ_DONE, _ABORTED, _NONE no section possible here and now,
+ * _CLOSED the magazine is empty (take) or full (give).
  */
 #define TOCSIN_POOL_MAGAZINE_BYTES 1024
 

@@ -4,7 +4,7 @@
 
 /*
  * Read-copy-update: readers that never wait and write nothing that another CPU reads, and an
- *updater that waits until no reader can still see what it took away.
+ * updater that waits until no reader can still see what it took away.
  *
  *	reader                                          updater
  *	uint64_t token = tocsin_rcu_read_lock();        old = config;
@@ -14,9 +14,9 @@
  *	tocsin_rcu_read_unlock(token);                          free(old);
  *
  * No thread registers itself: the first read_lock() of a thread finds it a slot. Sections nest, and
- *a signal handler may have its own at any moment. Where a thread gets no slot (before the library's
- * constructor, in a vfork() child, with more than TOCSIN_RCU_SLOTS threads, without membarrier) it
- * counts itself in and out with atomics: correct, some 15 ns instead of 1.
+ * a signal handler may have its own at any moment. Where a thread gets no slot (before the
+ * library's constructor, in a vfork() child, with more than TOCSIN_RCU_SLOTS threads, without
+ * membarrier) it counts itself in and out with atomics: correct, some 15 ns instead of 1.
  *
  * Forking: in the child of fork() the forking thread keeps the section it may be in; those of the
  * parent's other threads are gone. After _Fork() or a raw clone() a section that was open is not
@@ -24,13 +24,13 @@
  * or _exit().
  *
  * A thread that ends inside a section does not block updaters for ever: they ask the kernel whether
- *it still lives. siglongjmp() out of a handler that interrupted a section leaves the section open:
+ * it still lives. siglongjmp() out of a handler that interrupted a section leaves the section open:
  * tocsin_rcu_synchronize_for() names the thread.
  *
  * The slots' protocol is that of liburcu (Desnoyers, McKenney et al., "User-Level Implementations
- *of Read-Copy Update", 2012) with a 64-bit counter of grace periods, so that one pass is enough,
- *and with membarrier(2) for the readers' fence. src/percpu/rcu.c has the proof,
- *tests/models/rcu.pml a model.
+ * of Read-Copy Update", 2012) with a 64-bit counter of grace periods, so that one pass is enough,
+ * and with membarrier(2) for the readers' fence. src/percpu/rcu.c has the proof,
+ * tests/models/rcu.pml a model.
  *
  * C11 and C++17.
  */

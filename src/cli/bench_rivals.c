@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT
 /*
  * tocsin-bench-rivals: what `tocsin bench percpu` compares with and does not want in its own
- *process.
+ * process.
  *
  *	tocsin-bench-rivals malloc|urcu_memb|urcu_bp [PART]
  *
  * Prints what one pair of calls takes, in ns. Allocators come by LD_PRELOAD, since they cannot be
- *had by dlopen() (their thread-local storage must be there at the start); liburcu by linking, which
- *would make it a library of the tool. PART: of the path of the library that malloc() must come
- *from, lest libc's is measured when the loader did not find the other.
+ * had by dlopen() (their thread-local storage must be there at the start); liburcu by linking,
+ * which would make it a library of the tool. PART: of the path of the library that malloc() must
+ * come from, lest libc's is measured when the loader did not find the other.
  *
  * Exit status: 0, 2 wrong usage, 3 not to be had here.
  */

@@ -6,9 +6,9 @@
  *
  * Built several times: as it is, and with one thing broken (STRESS_BREAK), which must be noticed.
  * Threads take and give, partly items that others took; they are moved between CPUs and get
- *signals, whose handlers take and give too; one of four has no rseq; sections and stacks are
- *delayed; magazines are drained all the while, and forks look at the pool from the child's side. At
- *the end every item that was made must be found exactly once.
+ * signals, whose handlers take and give too; one of four has no rseq; sections and stacks are
+ * delayed; magazines are drained all the while, and forks look at the pool from the child's side.
+ * At the end every item that was made must be found exactly once.
  */
 #define STRESS_NOT_BROKEN 0
 #define STRESS_UNARMED    1 /* sections that the kernel does not abort */

@@ -4,12 +4,15 @@
  *
  *	stress_rcu SECONDS [counted] [hotplug]
  *
- * Built several times: as it is, and with one thing broken (STRESS_BREAK), which must be noticed.
- *What makes the broken ones fail (each part was needed): readers that are delayed between reading
- *the period and storing their mark, now and then for 300 us; stores to lines shared with the
- *updater before the lock, so that the mark stays in the store buffer; an updater pinned to a CPU of
- *its own that does nothing else. Besides: handlers with sections of their own, migration, sections
- *without a slot, threads that come and go, some of which end inside a section.
+ * Built several times: as it is, and with one thing broken (STRESS_BREAK), which must be
+ * noticed. What makes the broken ones fail (each part was needed): readers that are delayed
+ * between reading the period and storing their mark, now and then for 300 us; stores to lines
+ * shared with the updater before the lock, so that the mark stays in the store buffer; an updater
+ * pinned to a CPU of its own that does nothing else. Besides: handlers with sections of their
+ * own, migration, sections without a slot, threads that come and go, some of which end inside a
+ * section. With "counted" no reader has a slot, there are two, and one sleeps in every section,
+ * the other never: else grace periods are too long to come to their end while a section is open
+ * that they should have waited for.
  */
 #define STRESS_NOT_BROKEN 0
 #define STRESS_NO_FENCE   1 /* no membarrier */
