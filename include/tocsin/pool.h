@@ -24,7 +24,7 @@
  *	BOUNDED      all at the start, touched           -ENOSPC, without a system call
  *
  * With DEBUG every item is tracked: given twice, given though it is not an item, written after it
- * was given, never given back. Some 50 ns more, as the items' memory is filled.
+ * was given, never given back. Some 70 ns more, as the items' memory is filled.
  *
  * In the child of a fork() the pool goes on; what threads that do not exist there held in their
  * hands (at most 64 items each) is lost. Not to be used in a vfork() child nor in a thread made by

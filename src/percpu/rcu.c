@@ -187,9 +187,6 @@ static struct tocsin_rcu_slot *slot_claim_in(struct rcu_shared *shared)
 	uint32_t hint, index, nr;
 	uint64_t owner;
 
-	if (__atomic_load_n(&shared->full, __ATOMIC_RELAXED) &&
-	    (__atomic_fetch_add(&shared->full, 1, __ATOMIC_RELAXED) & FULL_RETRY_MASK) != 0)
-		return NULL;
 	nr = __atomic_add_fetch(&shared->claims, 1, __ATOMIC_RELAXED);
 	if (nr >= __atomic_load_n(&shared->sweep_at, __ATOMIC_RELAXED) &&
 	    rcu_lock_try(&shared->period_lock)) {
@@ -203,6 +200,11 @@ static struct tocsin_rcu_slot *slot_claim_in(struct rcu_shared *shared)
 	slot = slot_find(hint, TOCSIN_RCU_SLOTS, owner);
 	if (!slot)
 		slot = slot_find(shared->base, hint, owner);
+	if (!slot && rcu_lock_try(&shared->period_lock)) {
+		rcu_sweep(shared);
+		rcu_lock_drop(&shared->period_lock);
+		slot = slot_find(shared->base, TOCSIN_RCU_SLOTS, owner);
+	}
 	if (!slot) {
 		__atomic_store_n(&shared->full, 1, __ATOMIC_RELAXED);
 		return NULL;
@@ -216,6 +218,13 @@ static struct tocsin_rcu_slot *slot_claim_in(struct rcu_shared *shared)
 	return slot;
 }
 
+/* Was there no slot a moment ago? Then counting is cheaper than looking, most of the time. */
+static bool is_known_full(struct rcu_shared *shared)
+{
+	return __atomic_load_n(&shared->full, __ATOMIC_RELAXED) &&
+	       (__atomic_fetch_add(&shared->full, 1, __ATOMIC_RELAXED) & FULL_RETRY_MASK) != 0;
+}
+
 /* The calling thread's slot, a new one if need be; NULL: it gets none. Signals are blocked
  * meanwhile, so that a handler does not claim a second one. */
 static struct tocsin_rcu_slot *slot_claim(void)
@@ -224,7 +233,7 @@ static struct tocsin_rcu_slot *slot_claim(void)
 	struct tocsin_rcu_slot *slot;
 	int saved_errno = errno;
 
-	if (!rcu_arena)
+	if (!rcu_arena || is_known_full(&rcu_arena->shared))
 		return NULL;
 	if (syscall(SYS_rt_sigprocmask, SIG_BLOCK, &all, &old, sizeof(all)) != 0) {
 		errno = saved_errno;

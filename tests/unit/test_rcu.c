@@ -208,6 +208,12 @@ static void *visit(void *arg)
 	return arg;
 }
 
+static void *visit_slot(void *arg)
+{
+	(void)visit(arg);
+	return tocsin_rcu_slot;
+}
+
 /* Slots of ended threads are used again. */
 static void test_many_threads(void **state)
 {
@@ -221,6 +227,33 @@ static void test_many_threads(void **state)
 		(void)pthread_join(thread, NULL);
 	}
 	assert_true(rcu_arena->shared.high < 400);
+}
+
+/* With every slot taken by threads that have ended, a new thread gets one all the same. */
+static void test_full_of_the_dead(void **state)
+{
+	struct tocsin_rcu_slot *slot = NULL;
+	struct rcu_shared *shared;
+	uint32_t base;
+	pthread_t thread;
+	void *result;
+
+	(void)state;
+	if (!rcu_arena)
+		skip();
+	shared = &rcu_arena->shared;
+	base = shared->base;
+	shared->base = TOCSIN_RCU_SLOTS - 4;
+	shared->hint = TOCSIN_RCU_SLOTS - 4;
+	shared->sweep_at = UINT32_MAX; /* not because of many claims */
+	for (unsigned i = 0; i < 20; i++) {
+		assert_int_equal(pthread_create(&thread, NULL, visit_slot, NULL), 0);
+		(void)pthread_join(thread, &result);
+		slot = result;
+		assert_int_not_equal(slot->owner, 0);
+		assert_true(slot >= &rcu_arena->slots[shared->base]);
+	}
+	shared->base = base;
 }
 
 /* ---- fork */
@@ -614,6 +647,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_thread_ends_inside),
 		cmocka_unit_test(test_reused_thread_id),
 		cmocka_unit_test(test_many_threads),
+		cmocka_unit_test(test_full_of_the_dead),
 		cmocka_unit_test(test_fork),
 		cmocka_unit_test(test_bare_fork),
 		cmocka_unit_test(test_fork_inside),
