@@ -138,9 +138,9 @@ struct tocsin_class {
 struct tocsin_site {
 	const volatile uint8_t *on; /* its byte in the control page; before that one that is 0 */
 	const struct tocsin_class *cls;
-	volatile uint16_t usdt; /* the kernel counts who attached to the USDT probe */
-	uint16_t id;            /* class id, once registered */
-	uint32_t abi;           /* TOCSIN_SITE_ABI */
+	uint16_t id; /* class id, once registered */
+	uint16_t reserved0;
+	uint32_t abi; /* TOCSIN_SITE_ABI */
 	uint64_t reserved;
 };
 

@@ -49,23 +49,6 @@ __attribute__((constructor(101), unused)) static void tocsin_module_init_(void)
  * vanishes. */
 #define TOCSIN_INLINE_ static inline __attribute__((always_inline, unused))
 
-/* Does anybody want this event? One load more than the byte in the control page, for USDT; in four
- * instructions, where a compiler, shy of volatile operands, takes five. */
-TOCSIN_INLINE_ int tocsin_look_(const struct tocsin_site *site)
-{
-#if defined(__x86_64__)
-	int is_wanted;
-	uint8_t wanted = *(const volatile uint8_t *)&site->usdt; /* 256 users at once are nobody */
-
-	__asm__ __volatile__("orb %[on], %[wanted]"
-			     : [wanted] "+q"(wanted), "=@ccnz"(is_wanted)
-			     : [on] "m"(*site->on));
-	return is_wanted;
-#else
-	return *site->on | site->usdt;
-#endif
-}
-
 TOCSIN_INLINE_ size_t tocsin_align_(unsigned char *b, size_t o, size_t align)
 {
 	size_t pad = (align - (o & (align - 1))) & (align - 1);
@@ -406,6 +389,42 @@ TOCSIN_ELEM_(F64, double)
 #define TOCSIN_NOTE_16_(note)
 #define TOCSIN_OPERAND_16_(v)
 
+/*
+ * The semaphore: the kernel counts in it who attached to the USDT probe. It stands in the section
+ * .probes, where all consumers look for it (some would write elsewhere if it stood elsewhere),
+ * under the name of the site with .usdt behind it: so the test and the note, two statements of asm,
+ * agree on it.
+ */
+#define TOCSIN_ASM_SEMAPHORE_              \
+	".ifndef %c[tocsin_site].usdt\n"   \
+	".pushsection .probes,\"aw\"\n"    \
+	".balign 2\n"                      \
+	"%c[tocsin_site].usdt: .2byte 0\n" \
+	".popsection\n"                    \
+	".endif\n"
+
+/* Does anybody want this event: the byte in the control page, or the semaphore? Four instructions.
+ */
+#if defined(__x86_64__)
+#	define TOCSIN_LOOK_(wanted)                                                              \
+		unsigned wanted;                                                                  \
+		__asm__ __volatile__(                                                             \
+			TOCSIN_ASM_SEMAPHORE_ "movzbl %c[tocsin_site].usdt(%%rip), %k[wanted_]\n" \
+					      "orb %[on], %b[wanted_]"                            \
+			: [wanted_] "=&q"(wanted)                                                 \
+			: [tocsin_site] "i"(TOCSIN_SITE_ADDRESS_), [on] "m"(*tocsin_s_.on)        \
+			: "cc");
+#elif defined(__aarch64__)
+#	define TOCSIN_LOOK_(wanted)                                                              \
+		unsigned long wanted;                                                             \
+		__asm__ __volatile__(TOCSIN_ASM_SEMAPHORE_                                        \
+				     "adrp %[wanted_], %c[tocsin_site].usdt\n"                    \
+				     "ldrh %w[wanted_], [%[wanted_], :lo12:%c[tocsin_site].usdt]" \
+				     : [wanted_] "=&r"(wanted)                                    \
+				     : [tocsin_site] "i"(TOCSIN_SITE_ADDRESS_));                  \
+		wanted |= *tocsin_s_.on;
+#endif
+
 /* The nop (one byte on x86: a probe on a longer one may write over the caller's red zone), its
  * note, and the pointer to the site. */
 #define TOCSIN_ASM_SITE_                      \
@@ -422,7 +441,7 @@ TOCSIN_ELEM_(F64, double)
 	"992: .balign 4\n"                                                      \
 	"993: .8byte 990b\n"                                                    \
 	".8byte _.stapsdt.base\n"                                               \
-	".8byte %c[tocsin_usdt]\n"                                              \
+	".8byte %c[tocsin_site].usdt\n"                                         \
 	".asciz \"" provider "\"\n"                                             \
 	".asciz \"" name "\"\n"                                                 \
 	".asciz \"" args "\"\n"                                                 \
@@ -452,7 +471,7 @@ template <class T> struct site_ {
 	static tocsin_site site;
 };
 template <class T>
-tocsin_site site_<T>::site = {&tocsin_off_, &site_<T>::cls, 0, 0xffff, TOCSIN_SITE_ABI, 0};
+tocsin_site site_<T>::site = {&tocsin_off_, &site_<T>::cls, 0xffff, 0, TOCSIN_SITE_ABI, 0};
 } // namespace
 } // namespace tocsin_detail
 #	define TOCSIN_SITE_(level, flags, provider, name, ...)                                     \
@@ -472,26 +491,25 @@ tocsin_site site_<T>::site = {&tocsin_off_, &site_<T>::cls, 0, 0xffff, TOCSIN_SI
 		};                                                                                  \
 		tocsin_site &tocsin_s_ = tocsin_detail::site_<tocsin_tag_>::site;
 #	define TOCSIN_SITE_ADDRESS_ (&tocsin_detail::site_<tocsin_tag_>::site)
-#	define TOCSIN_USDT_ADDRESS_ (&tocsin_detail::site_<tocsin_tag_>::site.usdt)
 #else
-#	define TOCSIN_SITE_(level, flags, provider, name, ...)                               \
-		static const struct tocsin_field tocsin_f_[] = {                              \
-			TOCSIN_MAP_(TOCSIN_F_, __VA_ARGS__){NULL, NULL, 0, 0, 0, 0, 0, {0}}}; \
-		static const struct tocsin_class tocsin_c_ = {                                \
-			provider,  name,     __FILE__,                                        \
-			tocsin_f_, __LINE__, 0 TOCSIN_MAP_(TOCSIN_NR_, __VA_ARGS__),          \
-			level,     flags};                                                    \
-		static struct tocsin_site tocsin_s_ = {&tocsin_off_, &tocsin_c_,      0,      \
-						       0xffff,       TOCSIN_SITE_ABI, 0};
+#	define TOCSIN_SITE_(level, flags, provider, name, ...)                                \
+		static const struct tocsin_field tocsin_f_[] = {                               \
+			TOCSIN_MAP_(TOCSIN_F_, __VA_ARGS__){NULL, NULL, 0, 0, 0, 0, 0, {0}}};  \
+		static const struct tocsin_class tocsin_c_ = {                                 \
+			provider,  name,     __FILE__,                                         \
+			tocsin_f_, __LINE__, 0 TOCSIN_MAP_(TOCSIN_NR_, __VA_ARGS__),           \
+			level,     flags};                                                     \
+		static struct tocsin_site tocsin_s_ = {&tocsin_off_,    &tocsin_c_, 0xffff, 0, \
+						       TOCSIN_SITE_ABI, 0};
 #	define TOCSIN_SITE_ADDRESS_ (&tocsin_s_)
-#	define TOCSIN_USDT_ADDRESS_ (&tocsin_s_.usdt)
 #endif
 
 #define TOCSIN_EVENT_(level, ...)                                                                 \
 	do {                                                                                      \
 		TOCSIN_SITE_(level, 0, "" TOCSIN_PROVIDER_(__VA_ARGS__) "",                       \
 			     "" TOCSIN_NAME_(__VA_ARGS__) "", __VA_ARGS__)                        \
-		if (__builtin_expect(tocsin_look_(&tocsin_s_), 0)) {                              \
+		TOCSIN_LOOK_(tocsin_wanted_)                                                      \
+		if (__builtin_expect(tocsin_wanted_ != 0, 0)) {                                   \
 			const unsigned tocsin_on_ = *tocsin_s_.on;                                \
 			TOCSIN_MAP_(TOCSIN_V_, __VA_ARGS__)                                       \
 			TOCSIN_ALIGNAS_(8)                                                        \
@@ -506,8 +524,7 @@ tocsin_site site_<T>::site = {&tocsin_off_, &site_<T>::cls, 0, 0xffff, TOCSIN_SI
 					TOCSIN_PROVIDER_(__VA_ARGS__), TOCSIN_NAME_(__VA_ARGS__), \
 					TOCSIN_MAP_(TOCSIN_N_, __VA_ARGS__))                      \
 				:                                                                 \
-				: [tocsin_site] "i"(TOCSIN_SITE_ADDRESS_),                        \
-				  [tocsin_usdt] "i"(TOCSIN_USDT_ADDRESS_)TOCSIN_MAP_(TOCSIN_O_,   \
+				: [tocsin_site] "i"(TOCSIN_SITE_ADDRESS_)TOCSIN_MAP_(TOCSIN_O_,   \
 										     __VA_ARGS__) \
 				: "memory");                                                      \
 			TOCSIN_MAP_(TOCSIN_P_, __VA_ARGS__)                                       \

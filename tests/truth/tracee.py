@@ -11,6 +11,7 @@ import os
 import pathlib
 import random
 import re
+import shutil
 import struct
 import subprocess
 import sys
@@ -354,6 +355,39 @@ def _(run):
     t.page.map[traced.SESSION_AT + 28:traced.SESSION_AT + 32] = bytes(4)
     t.until("done")
     t.finish()
+
+
+@suite.test("a plugin in a program that is not linked with the library")
+def _(run):
+    # Its thread-local storage must fit into what the loader keeps for late comers.
+    code = (f"import ctypes, sys; p = ctypes.CDLL({str(PLUGIN)!r}); print('ready', flush=True); sys.stdin.readline(); "
+            "p.plugin_work(7, 20); print('done', flush=True); sys.stdin.readline()")
+    t = Traced(run, sys.executable, "-c", code)
+    t.page.session()
+    t.page.enable()
+    t.go().until("done")
+    check([r.fields["seq"] for r in t.page.records()] == list(range(7, 27)), "events of the plugin are wrong")
+
+
+@suite.test("USDT probes fire with the event off", needs=("root",))
+def _(run):
+    if not shutil.which("bpftrace"):
+        raise Skip("no bpftrace")
+    t = Traced(run, KINDS)
+    probe = f'usdt:{KINDS}:kinds:unsigned {{ @a[arg0] = count(); @sum = sum(arg3); }} usdt:{KINDS}:kinds:text /str(arg1) != ""/ {{ @texts = count(); }}'
+    trace = subprocess.Popen(["bpftrace", "-p", str(t.process.pid), "-e", probe + ' BEGIN { printf("armed\\n"); }'], stdout=subprocess.PIPE,
+                             stderr=subprocess.STDOUT, text=True)
+    run.defer(trace.kill)
+    for line in trace.stdout:
+        if line.strip() == "armed":
+            break
+    time.sleep(2)  # BEGIN runs before the other probes are there
+    t.go().until("done")
+    t.finish()
+    out = trace.communicate(timeout=20)[0]
+    check(f"@sum: {sum(i * 70000 for i in range(300))}" in out and "@a[255]: 1" in out, out[-1500:])
+    check("@texts: " in out, out[-500:])
+    check(not list(t.page.ring_table()), "an event that is off was recorded")
 
 
 @suite.test("USDT notes with arguments")
