@@ -172,7 +172,7 @@ const char *tocsin_diag_text(const struct tocsin_diag *diag, char *buf, size_t l
 		tocsin_text_add(&t, ":%u:%u", diag->line, diag->column);
 	else if (diag->line)
 		tocsin_text_add(&t, ":%u", diag->line);
-	tocsin_text_add(&t, ": error: ");
+	tocsin_text_add(&t, diag->is_warning ? ": warning: " : ": error: ");
 	text_add_clean_string(&t, diag->text);
 	tocsin_text_add(&t, "\n");
 	if (diag->source[0])

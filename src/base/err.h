@@ -6,6 +6,7 @@
  * sentence. Only cli/ prints. */
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "banned.h"
@@ -64,6 +65,7 @@ struct tocsin_diag {
 	char hint[256];   /* what was expected or the nearest known name; may be empty */
 	char source[512]; /* the offending line, without its newline, or a part; may be empty */
 	unsigned skipped; /* bytes cut off before source[0] */
+	bool is_warning;  /* what it is about works, and is not likely to be meant */
 };
 
 /* A place in an input. */
@@ -98,7 +100,7 @@ void tocsin_diag_hint(struct tocsin_diag *diag, const char *fmt, ...)
  * @buf:  storage for the text, always terminated; lines end with '\n'
  * @len:  its size in bytes
  *
- * `FILE:LINE:COLUMN: error: TEXT` (without a line `FILE: error: TEXT`), the source line, a caret
+ * `FILE:LINE:COLUMN: error: TEXT` (or `warning:`; without a line `FILE: error: TEXT`), the source line, a caret
  * line, and `hint: ...`. Control characters are shown as '?' and tabs as one space, so that the
  * caret stands right.
  *

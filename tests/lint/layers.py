@@ -18,13 +18,14 @@ ALLOWED = {
     "ring": ["abi", "percpu"],
     "tracee": ["abi", "percpu", "ring"],
     "elf": ["base", "abi"],
+    "automata": ["base", "abi"],
     "bpf": ["base", "abi"],
     "collector": ["base", "abi", "elf", "bpf", "ctf", "ring/reader.h"],
     "analysis": ["base", "abi", "collector/section.h"],
     "ctf": ["base", "abi", "analysis/model.h", "analysis/causes.def"],
     "trace": ["base", "abi", "ctf"],
     "report": ["base", "abi", "ctf", "trace", "analysis/model.h", "analysis/causes.def"],
-    "cli": ["base", "abi", "percpu", "ring", "elf", "bpf", "collector", "analysis", "ctf", "trace", "report"],
+    "cli": ["base", "abi", "percpu", "ring", "elf", "automata", "bpf", "collector", "analysis", "ctf", "trace", "report"],
 }
 # The kernel half is compiled for another machine: only layouts shared with it, whatever its loader may use.
 ALLOWED_IN_KERNEL = ["abi"]
