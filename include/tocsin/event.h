@@ -88,8 +88,8 @@ struct tocsin_label {
  *	if (tocsin_event_enabled("server", "state"))
  *		tocsin_event("server", "state", TF_U64("bytes", count_all(server)));
  *
- * True when any event of that provider and name is on which the same program or library has, or one
- * that was loaded before it. Costs as much as an event that is off.
+ * Asks for the first event of that provider and name that the same program or library has, or one
+ * that was loaded before it; false if there is none. Costs as much as an event that is off.
  */
 #define tocsin_event_enabled(provider, name) TOCSIN_ENABLED_(provider, name)
 

@@ -121,7 +121,7 @@ void arena_find(void)
 uint64_t arena_claim(uint64_t bytes)
 {
 	struct arena *arena = tracee.arena.head;
-	uint64_t size, at, next;
+	__u64 size, at, next;
 
 	if (!arena || !page_fd_is(tracee.arena.fd, tracee.arena.device, tracee.arena.inode))
 		return 0;

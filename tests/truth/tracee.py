@@ -145,6 +145,7 @@ def run_life(run, mode, *more, env=None, ring_bytes=1 << 23, **how):
     for who, nr in re.findall(r"^emitted (\d+) (\d+)$", done.stdout, re.M):
         want[int(who)] += int(nr)
     for page in arena.pages():
+        check(page.tgid == page.pid, f"the page of process {page.tgid} stands in the place of {page.pid}")
         last = {}
         for record in page.records():
             who, seq = record.fields["who"], record.fields["seq"]
