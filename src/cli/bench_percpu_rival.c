@@ -57,14 +57,15 @@ static void program_become(const char *path, const struct bench_rival *rival, in
 
 static double number_read(int fd)
 {
-	char text[64] = {0};
-	double ns = BENCH_NOT_HERE;
+	char text[64] = {0}, *end;
 	size_t len = 0;
+	double ns;
 	ssize_t n;
 
 	while (len < sizeof(text) - 1 && (n = read(fd, text + len, sizeof(text) - 1 - len)) > 0)
 		len += (size_t)n;
-	return sscanf(text, "%lf", &ns) == 1 ? ns : BENCH_NOT_HERE;
+	ns = strtod(text, &end);
+	return end != text && *end == '\n' && ns >= 0 ? ns : BENCH_NOT_HERE;
 }
 
 static double program_run(const struct bench_run *run, const struct bench_rival *rival)
