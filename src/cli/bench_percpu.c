@@ -12,9 +12,11 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdlib.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "../base/cleanup.h"
 #include "../base/clock.h"
 #include "tocsin/percpu.h"
 
@@ -263,6 +265,38 @@ static void round_measure(struct bench_run *run)
 	ratios_add(run, round);
 }
 
+/* The third of the charts: what an event costs, in the same run. */
+static int events_measure(struct bench_run *run, struct tocsin_err *err)
+{
+	static const enum bench_value events[] = {
+#define X(value, chart, label) BENCH_V_##value,
+#include "bench_percpu_events.def"
+#undef X
+	};
+	TOCSIN_CLEANUP(tocsin_free_voidp) struct bench_run *other = malloc(sizeof(*other));
+	struct tocsin_err why = {0};
+	int r;
+
+	if (!other)
+		return -ENOMEM;
+	*other = *run;
+	other->nr_notes = 0;
+	r = bench_event(other, &why);
+	if (r == -ENOENT) {
+		bench_note(run, "not measured: events, as 'tocsin-bench-event' is not installed");
+		return 0;
+	}
+	if (r) {
+		*err = why;
+		return r;
+	}
+	for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++)
+		run->series[events[i]] = other->series[events[i]];
+	for (unsigned i = 0; i < other->nr_notes; i++)
+		bench_note(run, "%s", other->note[i]);
+	return 0;
+}
+
 int bench_percpu(struct bench_run *run, struct tocsin_err *err)
 {
 	const char *why;
@@ -286,5 +320,5 @@ int bench_percpu(struct bench_run *run, struct tocsin_err *err)
 	percpu = tocsin_percpu_free(percpu);
 	counter = tocsin_counter_free(counter);
 	(void)sched_setaffinity(0, sizeof(before), &before); /* was so a moment ago */
-	return r;
+	return r ? r : events_measure(run, err);
 }

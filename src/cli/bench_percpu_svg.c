@@ -33,6 +33,7 @@ static const struct bar {
 } bars[] = {
 #define X(value, chart, label) {BENCH_V_##value, BENCH_CHART_##chart, label},
 #include "bench_percpu.def"
+#include "bench_percpu_events.def"
 #undef X
 };
 
