@@ -215,6 +215,12 @@ static void packet_enter(struct ctf_input *in, const struct head *head)
 	in->is_asked = false;
 }
 
+/* Was the file cut between looking at its size and at what stood there? */
+static bool is_end_moved(struct ctf_input *in)
+{
+	return ctf_map_look(&in->map) > 0 && in->offset >= in->map.len;
+}
+
 /*
  * The next packet that has something to tell. Return: CTF_EVENT: one was entered, look for its
  * events; else what to say.
@@ -234,14 +240,14 @@ static int packet_next(struct ctf_input *in)
 			return wrong(in, CTF_CUT, in->offset, "the file was cut while it was read");
 	}
 	if (o->is_following) {
-		r = ctf_map_grow(&in->map);
+		r = ctf_map_look(&in->map);
 		if (r < 0)
 			return r;
 	}
 	if (in->offset >= in->map.len)
 		return o->is_following ? CTF_WAIT : CTF_END;
 	r = head_read(in, &head);
-	if (r == CTF_CUT && o->is_following)
+	if (o->is_following && (r == CTF_CUT || (r == CTF_BAD && is_end_moved(in))))
 		return CTF_WAIT;
 	if (r != CTF_EVENT)
 		return r;

@@ -30,7 +30,7 @@ static void on_bus_error(int number, siginfo_t *info, void *context)
 		uintptr_t start = (uintptr_t)map->bytes;
 		void *where = (void *)(at & ~(uintptr_t)(page - 1));
 
-		if (!map->bytes || at < start || at - start >= map->len)
+		if (!map->bytes || at < start || at - start >= map->mapped)
 			continue;
 		map->is_torn = true;
 		if (mmap(where, page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) !=
@@ -91,29 +91,35 @@ int ctf_map_open(int dir_fd, const char *name, struct ctf_map *ret_map)
 			(void)close(fd); /* was only read */
 		return r;
 	}
+	map.mapped = map.len;
 	*ret_map = map;
 	ret_map->next = maps;
 	maps = ret_map;
 	return 0;
 }
 
-int ctf_map_grow(struct ctf_map *map)
+int ctf_map_look(struct ctf_map *map)
 {
 	const uint8_t *bytes;
 	size_t len;
 	int r = map_size(map->fd, &len);
 
-	if (r < 0 || len <= map->len)
+	if (r < 0 || len == map->len)
 		return r;
+	if (len < map->len) { /* the end of a recording cuts off what was kept free */
+		map->len = len;
+		return 1;
+	}
 	r = map_bytes(map->fd, len, &bytes);
 	if (r < 0)
 		return r;
 	if (map->bytes)
 		(void)munmap((void *)(uintptr_t)map->bytes,
-			     map->len); /* cannot fail: it is mapped */
+			     map->mapped); /* cannot fail: it is mapped */
 	map->bytes = bytes;
-	map->len = len;
+	map->len = map->mapped = len;
 	map->released = 0;
+	map->is_torn = false;
 	return 1;
 }
 
@@ -140,7 +146,7 @@ void ctf_map_close(struct ctf_map *map)
 		return;
 	*p = map->next;
 	if (map->bytes)
-		(void)munmap((void *)(uintptr_t)map->bytes, map->len);
+		(void)munmap((void *)(uintptr_t)map->bytes, map->mapped);
 	(void)close(map->fd); /* was only read */
 	*map = (struct ctf_map){.fd = -1};
 }

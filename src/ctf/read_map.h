@@ -13,6 +13,7 @@ struct ctf_map {
 	int fd;
 	const uint8_t *bytes;  /* NULL while it is empty */
 	size_t len;            /* of the file as it was looked at last */
+	size_t mapped;         /* bytes, at least len */
 	size_t released;       /* bytes from the start that need not stay in memory */
 	volatile bool is_torn; /* pages that were read are not in the file any more: zeros came */
 	struct ctf_map *next;
@@ -38,9 +39,9 @@ int ctf_map_guard(void);
  */
 int ctf_map_open(int dir_fd, const char *name, struct ctf_map *ret_map);
 
-/** ctf_map_grow() - look at the file's size again. What was lent may have moved. Return: 1 it has
- * grown, 0 it has not, -errno. */
-int ctf_map_grow(struct ctf_map *map);
+/** ctf_map_look() - look at the file's size again. What was lent may have moved. Return: 1 it has
+ * changed, 0 it has not, -errno. */
+int ctf_map_look(struct ctf_map *map);
 
 /** ctf_map_release() - what is before @offset is not needed now; keeps memory flat. */
 void ctf_map_release(struct ctf_map *map, size_t offset);

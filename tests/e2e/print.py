@@ -17,7 +17,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 
 import ctf_make
 from ctf_babeltrace import helper
-from tocsin import ROOT, Skip, Suite, TOCSIN, check, check_equal
+from tocsin import ROOT, Skip, Suite, TOCSIN, check, check_equal, target_path
 
 SEEDS = int(os.environ.get("PRINT_SEEDS", "40"))
 
@@ -350,6 +350,26 @@ def follow(run):
     check_equal((reader.returncode, errors), (0, b""), "status and standard error")
     got = out.decode().splitlines()
     check_equal(got, tool("--json", "-n", "3000", path).splitlines(), "events")
+
+
+@suite.test("what tocsin record writes, live and afterwards", needs=("program:babeltrace2",))
+def recorded(run):
+    program, path, nr = target_path("record_emit"), f"{run.scratch}/t", 3000
+    recorder = subprocess.Popen([TOCSIN, "record", "-o", path, "--", program, "count", str(nr), "100000"],
+                                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    run.defer(recorder.wait)
+    run.defer(recorder.kill)
+    end = time.monotonic() + 10
+    while not os.path.exists(f"{path}/session_0") and recorder.poll() is None and time.monotonic() < end:
+        time.sleep(0.01)
+    live = subprocess.run([TOCSIN, "print", "--json", "--follow", path], capture_output=True, timeout=60, check=False)
+    errors = recorder.communicate(timeout=30)[1].decode()
+    check_equal((recorder.returncode, live.returncode, live.stderr), (0, 0, b""), f"statuses, and what print says\n{errors}\n")
+    after = lines(path)
+    check_equal([json.loads(line) for line in live.stdout.decode().splitlines()], after, "live and afterwards")
+    check_equal([e["fields"]["n"] for e in after if e["name"] == "record:count"], list(range(nr)), "numbers")
+    check_equal(after[-1]["name"], "summary", "last event")
+    compare(path)
 
 
 LTTNG_HEADER = r"""
