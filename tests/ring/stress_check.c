@@ -160,7 +160,7 @@ static void drain(uint32_t n)
 			 * know of the half. */
 			uint64_t done = options.has_restarts ? 0 : extent.events / 2, bytes = 0;
 
-			for (uint64_t i = 0; i < done; i++)
+			for (uint64_t k = 0; k < done; k++)
 				bytes += check_record(n, (const uint64_t *)extent.data + bytes / 8);
 			ring_reader_back(r, &extent, done);
 			continue;
