@@ -13,7 +13,9 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+import xml.dom.minidom
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 
@@ -198,6 +200,26 @@ def running(pid):
         return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+@suite.test("percpu: the figures that it promises, and the picture of them", needs=("tool",))
+def percpu(run):
+    with tempfile.TemporaryDirectory() as made:
+        picture = pathlib.Path(made) / "percpu.svg"
+        found = measure(run, "percpu", "--svg", str(picture))
+        keys = found["keys"] | found["floors"]
+        wanted = {"getcpu_rseq_ns", "counter_rseq_ns", "counter_lock_ns", "plain_memory_inc_ns", "pool_pair_ns", "rcu_pair_ns"}
+        if os.cpu_count() > 1:
+            wanted |= {"counter_shared2_ns", "do_on_cpu_us", "affinity_trip_us"}
+        check(wanted <= set(keys), f"missing: {wanted - set(keys)}")
+        # Whatever the load: a system call is dearer than a load from memory, and moving there than reaching there.
+        check(keys["getcpu_rseq_ns"] < keys["getcpu_syscall_ns"], f"{keys}")
+        bars = xml.dom.minidom.parse(str(picture)).getElementsByTagName("rect")
+        check(len(bars) >= 10, f"{len(bars)} bars")
+    status, out, err = run.tocsin("bench", "attach", "--svg", "/dev/null")
+    check_equal((status, out), (2, ""), "a picture of another bench")
+    status, out, err = run.tocsin("bench", "percpu", "--rounds", "1", "--svg", "/nowhere/x.svg", timeout_s=60)
+    check(status == 3 and "/nowhere/x.svg" in err, f"a picture that cannot be written: {status} {err}")
 
 
 @suite.test("wrong usage: exit 2, one line, the nearest name", needs=())
