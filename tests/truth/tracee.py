@@ -19,7 +19,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 import traced  # noqa: E402
-from tocsin import Skip, Suite, check  # noqa: E402
+from tocsin import TOCSIN, Skip, Suite, check  # noqa: E402
 
 PROGRAMS = pathlib.Path(os.environ["TOCSIN_TRACEE"])
 KINDS, KINDS_STATIC, LIFE = PROGRAMS / "tracee_kinds", PROGRAMS / "tracee_kinds_static", PROGRAMS / "tracee_life"
@@ -316,6 +316,47 @@ def _(run):
     offset, rseq_offset, size, abi, magic, budget = struct.unpack_from("<qqIIQQ", t.page.map, 88)
     check(offset < 0 and size == 704 and abi == 1 and magic == 0x6E6F697463657354 and budget == 1_000_000, "the slot is published wrongly")
     check(t.page.losses() == {"sections_deep": 5}, f"lost {t.page.losses()}")
+
+
+def recorded(run, program):
+    """What a program said that it emitted, and the trace that `tocsin record` made of it."""
+    trace = pathlib.Path(run.scratch) / "trace"
+    done = subprocess.run([str(TOCSIN), "record", "-o", str(trace), "-e", "kinds:*", "--", str(program)], stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True, input="go\nend\n", timeout=60)
+    check(done.returncode == 0, done.stderr)
+    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")], trace
+
+
+@suite.test("through tocsin record and tocsin print", needs=("tool",))
+def _(run):
+    truth, trace = recorded(run, KINDS)
+    status, out, err = run.tocsin("print", "--json", str(trace))
+    check(status == 0, err)
+    found = [o for o in map(json.loads, out.splitlines()) if o["name"].startswith("kinds:")]
+    check(len(truth) == len(found) == 2400, f"{len(truth)} emitted, {len(found)} printed")
+    labels = {-1: "gone", 0: "idle", 1: "busy", 2: "busy", 3: "busy"}
+    for said, event in zip(truth, found):
+        fields = {k: v for k, v in event["fields"].items() if not (k.startswith("_") and k.endswith("_length"))}
+        if said["event"] == "other":
+            said["e"], said["b"] = labels[said["e"]], str(said["b"]).lower()
+        check(event["name"] == "kinds:" + said.pop("event") and fields == said, f"emitted {said}, printed {event}")
+
+
+@suite.test("through tocsin record and babeltrace2", needs=("tool",))
+def _(run):
+    if not shutil.which("babeltrace2"):
+        raise Skip("no babeltrace2")
+    truth, trace = recorded(run, KINDS_STATIC)
+    done = subprocess.run(["babeltrace2", str(trace)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=True)
+    check(not done.stderr, done.stderr)
+    found = re.findall(r" kinds:(\w+): \{[^}]*\}, \{ (?:(.*) )?\}$", done.stdout, re.M)
+    check([name for name, _ in found] == [said["event"] for said in truth], "other events, or in another order")
+    for said, (name, text) in zip(truth, found):
+        if name in ("unsigned", "signed", "sixteen"):
+            fields = {k: int(v) for k, v in (part.split(" = ") for part in text.split(", "))}
+            check(fields == {k: v for k, v in said.items() if k != "event"}, f"emitted {said}, babeltrace2 prints {text}")
+        elif name == "text" and said["all"]:  # for an empty text babeltrace2 before 2.0.5 shows the one before
+            check(re.findall(r'= "([^"]*)"', text) == [said["all"], said["some"], said["none"]], f"emitted {said}, babeltrace2 prints {text}")
 
 
 FILTERS = [  # what, tests, names, which records of kinds:unsigned and kinds:text pass
