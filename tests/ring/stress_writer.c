@@ -180,6 +180,7 @@ void writers_run(void)
 	struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
 	uint64_t n = 0;
 
+	(void)nice(5); /* the reader goes first, in the middle of whatever we do; or not */
 	(void)rseq_init();
 	ring_init(options.is_monotonic ? CONTROL_CLOCK_MONOTONIC : CONTROL_CLOCK_TSC, &hooks);
 	if (ring_writer_new(&writer) < 0)
