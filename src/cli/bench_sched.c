@@ -27,6 +27,7 @@
 #include "bench_run.h"
 #include "bench_sites.h"
 #include "bench_worker.h"
+#include "cli.h"
 
 #define SITE BENCH_NOP5
 
@@ -159,17 +160,11 @@ static int exit_status_of(pid_t pid)
 /* Two processes, and the pipes between them, which only they hold. */
 static int play(struct area *area, enum mode mode)
 {
-	int there[2], back[2], r;
+	int there[2], back[2], r = cli_pipe_pair(there, back);
 	pid_t server, returner;
 
-	if (pipe2(there, O_CLOEXEC))
-		return -errno;
-	if (pipe2(back, O_CLOEXEC)) {
-		r = -errno;
-		(void)close(there[0]);
-		(void)close(there[1]);
+	if (r)
 		return r;
-	}
 	server = bench_fork(area->cpu[0]);
 	if (server == 0) {
 		(void)close(there[0]);

@@ -12,6 +12,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "cli.h"
+
 #define TIMEOUT_MS 120000 /* for one job; the longest take some seconds */
 
 struct job {
@@ -74,18 +76,11 @@ static void serve(int ask_fd, int answer_fd, void *area)
 
 int bench_worker_start(struct bench_worker *w, void *area, int cpu, struct tocsin_err *err)
 {
-	int ask[2], answer[2];
+	int ask[2], answer[2], r = cli_pipe_pair(ask, answer);
 	pid_t pid;
 
-	if (pipe2(ask, O_CLOEXEC))
-		return tocsin_err_fail(-errno, err, "cannot make a pipe");
-	if (pipe2(answer, O_CLOEXEC)) {
-		int r = -errno;
-
-		(void)close(ask[0]);
-		(void)close(ask[1]);
+	if (r)
 		return tocsin_err_fail(r, err, "cannot make a pipe");
-	}
 	pid = bench_fork(cpu);
 	if (pid == 0) {
 		(void)close(ask[1]); /* so that it sees the end of the parent's */

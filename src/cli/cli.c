@@ -4,9 +4,11 @@
 #include "cli.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "../base/text.h"
 
@@ -80,4 +82,18 @@ int cli_diag(int r, const struct tocsin_diag *diag)
 
 	(void)fputs(tocsin_diag_text(diag, text, sizeof(text)), stderr);
 	return r == -ENOMEM ? CLI_FAILED : CLI_USAGE;
+}
+
+int cli_pipe_pair(int there[2], int back[2])
+{
+	int r;
+
+	if (pipe2(there, O_CLOEXEC))
+		return -errno;
+	if (!pipe2(back, O_CLOEXEC))
+		return 0;
+	r = -errno;
+	(void)close(there[0]);
+	(void)close(there[1]);
+	return r;
 }

@@ -63,6 +63,10 @@ int cli_parse(const struct opt_command *cmd, int argc, char **argv, int *ret_ope
 int cli_usage(const struct opt_command *cmd, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
+/** cli_pipe_pair() - a pipe for each direction, closed on execution: both or none. Return: 0, or
+ * -errno. */
+int cli_pipe_pair(int there[2], int back[2]);
+
 /** cli_error() - print `tocsin: ...` as one line to stderr; foreign bytes in it do no harm. */
 void cli_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 

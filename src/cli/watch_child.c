@@ -15,6 +15,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "cli.h"
+
 static int executable(const char *path)
 {
 	struct stat st;
@@ -76,19 +78,11 @@ child_main(const struct child *c, char **argv, int go_fd, int fail_fd)
 
 int child_start(struct child *c, char **argv, struct tocsin_err *err)
 {
-	int go[2], fail[2];
+	int go[2], fail[2], r = cli_pipe_pair(go, fail);
 
 	c->go_fd = c->pid_fd = c->fail_fd = -1;
-	if (pipe2(go, O_CLOEXEC))
-		return tocsin_err_fail(-errno, err, "cannot start the command: %s",
-				       strerror(errno));
-	if (pipe2(fail, O_CLOEXEC)) {
-		int r = -errno;
-
-		(void)close(go[0]);
-		(void)close(go[1]);
+	if (r)
 		return tocsin_err_fail(r, err, "cannot start the command: %s", strerror(-r));
-	}
 	c->pid = fork();
 	if (!c->pid) {
 		(void)close(go[1]); /* else it would wait for itself */
@@ -99,15 +93,13 @@ int child_start(struct child *c, char **argv, struct tocsin_err *err)
 	c->go_fd = go[1];
 	c->fail_fd = fail[0];
 	if (c->pid < 0) {
-		int r = -errno;
-
+		r = -errno;
 		child_done(c);
 		return tocsin_err_fail(r, err, "cannot start the command: %s", strerror(-r));
 	}
 	c->pid_fd = (int)syscall(SYS_pidfd_open, c->pid, 0);
 	if (c->pid_fd < 0) {
-		int r = -errno;
-
+		r = -errno;
 		child_done(c);
 		return tocsin_err_fail(r, err, "cannot follow the command's process: %s",
 				       strerror(-r));
