@@ -27,8 +27,8 @@ void out_add(struct out *o, const char *fmt, ...) __attribute__((format(printf, 
 /** out_add_bytes() - append bytes as they are. */
 void out_add_bytes(struct out *o, const char *bytes, size_t len);
 
-/** out_room() - room for @more bytes behind the text; who writes there adds to @o->len. Return: NULL:
- * no memory. */
+/** out_room() - room for @more bytes behind the text; who writes there adds to @o->len. Return:
+ * NULL: no memory. */
 char *out_room(struct out *o, size_t more);
 
 /** out_add_clean() - append foreign text: what may act on a terminal, or is no UTF-8, becomes '?'.

@@ -17,12 +17,12 @@
 #define DEPTH_MAX   16
 #define ENTRIES_MAX 100000
 
-static bool has_metadata(const char *dir)
+static bool has_file(const char *dir, const char *name)
 {
 	char *path TOCSIN_CLEANUP(tocsin_free_charp) = NULL;
 	struct stat st;
 
-	if (asprintf(&path, "%s/metadata", dir) < 0) {
+	if (asprintf(&path, "%s/%s", dir, name) < 0) {
 		path = NULL;
 		return false;
 	}
@@ -79,7 +79,7 @@ static int dirs_walk(struct trace_dirs *dirs, const char *path)
 	while (r == 0 && nr++ < ENTRIES_MAX && (entry = fts_read(fts))) {
 		if (entry->fts_info != FTS_D)
 			continue;
-		if (has_metadata(entry->fts_path))
+		if (has_file(entry->fts_path, "metadata"))
 			r = dir_add(dirs, entry->fts_path);
 		else if (entry->fts_level < DEPTH_MAX)
 			continue;
@@ -99,11 +99,15 @@ int trace_dirs_add(struct trace_dirs *dirs, const char *path, struct tocsin_err 
 		return tocsin_err_fail(-errno, err, "cannot open '%s': %s", path, strerror(errno));
 	if (!S_ISDIR(st.st_mode))
 		return tocsin_err_fail(-ENOTDIR, err, "'%s' is no directory, as a trace is", path);
-	if (has_metadata(path))
+	if (has_file(path, "metadata"))
 		return dir_add(dirs, path);
 	r = dirs_walk(dirs, path);
 	if (r < 0)
 		return tocsin_err_fail(r, err, "cannot read '%s': %s", path, strerror(-r));
+	if (dirs->nr == nr && has_file(path, "metadata.zst"))
+		return tocsin_err_fail(
+			-ENOENT, err, "the trace '%s' is compressed: 'zstd -d --rm %s/*.zst' first",
+			path, path);
 	if (dirs->nr == nr)
 		return tocsin_err_fail(-ENOENT, err,
 				       "no trace in '%s': no file 'metadata' there or below", path);
