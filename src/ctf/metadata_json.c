@@ -133,7 +133,7 @@ static void put_stream(FILE *f, unsigned id, const char *clock, bool is_ring)
 		      ",\"id\":%u,\"default-clock-class-id\":\"%s\","
 		      "\"packet-context-field-class\":{\"type\":\"structure\",\"member-classes\":[",
 		      id, clock);
-	put_role(f, "timestamp_begin", 8, "packet-beginning-default-clock-timestamp", true);
+	put_role(f, "timestamp_begin", 8, "default-clock-timestamp", true);
 	put_role(f, "timestamp_end", 8, "packet-end-default-clock-timestamp", false);
 	put_role(f, "content_size", 8, "packet-content-length", false);
 	put_role(f, "packet_size", 8, "packet-total-length", false);

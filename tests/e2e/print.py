@@ -372,6 +372,19 @@ def recorded(run):
     compare(path)
 
 
+@suite.test("what tocsin record writes with --ctf 2")
+def recorded_two(run):
+    program, path, nr = target_path("record_emit"), f"{run.scratch}/t", 3000
+    begin = time.time_ns()
+    done = subprocess.run([TOCSIN, "record", "--ctf", "2", "-o", path, "--", program, "count", str(nr)], capture_output=True,
+                          timeout=60, check=False)
+    check_equal(done.returncode, 0, f"status of record\n{done.stderr.decode()}")
+    got = lines(path)
+    check_equal([e["fields"]["n"] for e in got if e["name"] == "record:count"], list(range(nr)), "numbers")
+    outside = [e for e in got if not begin <= e["time_ns"] <= time.time_ns()]
+    check(not outside, f"times from {begin} on: {outside[:1]}")
+
+
 LTTNG_HEADER = r"""
 #undef TRACEPOINT_PROVIDER
 #define TRACEPOINT_PROVIDER demo
