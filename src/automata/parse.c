@@ -393,7 +393,7 @@ int model_read(const char *file, const char *text, size_t len, const struct mode
 		r = parse_error(&p, (struct model_span){0, 0}, NULL, "text is longer than %d bytes",
 				MODEL_TEXT_MAX);
 	else if (name_len > 4 && strcmp(file + name_len - 4, ".ltl") == 0)
-		r = -EINVAL;
+		r = ltl_read(&p);
 	else
 		r = graph_read(&p);
 	if (r == 0 && p.nr_errors)
