@@ -50,8 +50,8 @@ def fired(**changes):
 
 
 def summary(**changes):
-    section = {"name": "k2", "text": "a .. b < 1ms", "budget_ns": MS, "closed": 5, "over": 1, "fired": 1, "abandoned": 0,
-               "mean_ns": 2 * MS, "p50_ns": 100, "p90_ns": 200, "p99_ns": 300, "p999_ns": 400, "max_ns": 10 * MS,
+    section = {"name": "k2", "text": "a .. b < 1ms", "budget_ns": MS, "closed": 5, "over": 1, "fired": 1, "abandoned": 0, "still_open": 0,
+               "removed_open": 0, "unreported": 0, "mean_ns": 2 * MS, "p50_ns": 100, "p90_ns": 200, "p99_ns": 300, "p999_ns": 400, "max_ns": 10 * MS,
                "over_split_ns": split(running=4 * MS, blocked=6 * MS), "causes": [], "other_ns": 0}
     made = {"type": "summary", "duration_ns": 1, "sections": [section], "losses": dict.fromkeys(records.LOSSES, 0),
             "records_lost": 0, "throttle_known": True}
