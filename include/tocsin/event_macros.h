@@ -352,34 +352,36 @@ TOCSIN_ELEM_(F64, double)
 
 /* USDT arguments: consumers take 12. Memory, register or constant, wherever the value is. */
 #if defined(__x86_64__)
-#	define TOCSIN_CONSTRAINT_ "nor"
+#	define TOCSIN_CONSTRAINT_  "nor"
+#	define TOCSIN_ARGUMENT_(v) v
 #else
-#	define TOCSIN_CONSTRAINT_ "r"
+#	define TOCSIN_CONSTRAINT_  "r"
+#	define TOCSIN_ARGUMENT_(v) (uint64_t)(v) /* registers have one name for all of them */
 #endif
 #define TOCSIN_NOTE_1_(note)  note "%[tocsin_a1]"
-#define TOCSIN_OPERAND_1_(v)  , [tocsin_a1] TOCSIN_CONSTRAINT_(v)
+#define TOCSIN_OPERAND_1_(v)  , [tocsin_a1] TOCSIN_CONSTRAINT_(TOCSIN_ARGUMENT_(v))
 #define TOCSIN_NOTE_2_(note)  " " note "%[tocsin_a2]"
-#define TOCSIN_OPERAND_2_(v)  , [tocsin_a2] TOCSIN_CONSTRAINT_(v)
+#define TOCSIN_OPERAND_2_(v)  , [tocsin_a2] TOCSIN_CONSTRAINT_(TOCSIN_ARGUMENT_(v))
 #define TOCSIN_NOTE_3_(note)  " " note "%[tocsin_a3]"
-#define TOCSIN_OPERAND_3_(v)  , [tocsin_a3] TOCSIN_CONSTRAINT_(v)
+#define TOCSIN_OPERAND_3_(v)  , [tocsin_a3] TOCSIN_CONSTRAINT_(TOCSIN_ARGUMENT_(v))
 #define TOCSIN_NOTE_4_(note)  " " note "%[tocsin_a4]"
-#define TOCSIN_OPERAND_4_(v)  , [tocsin_a4] TOCSIN_CONSTRAINT_(v)
+#define TOCSIN_OPERAND_4_(v)  , [tocsin_a4] TOCSIN_CONSTRAINT_(TOCSIN_ARGUMENT_(v))
 #define TOCSIN_NOTE_5_(note)  " " note "%[tocsin_a5]"
-#define TOCSIN_OPERAND_5_(v)  , [tocsin_a5] TOCSIN_CONSTRAINT_(v)
+#define TOCSIN_OPERAND_5_(v)  , [tocsin_a5] TOCSIN_CONSTRAINT_(TOCSIN_ARGUMENT_(v))
 #define TOCSIN_NOTE_6_(note)  " " note "%[tocsin_a6]"
-#define TOCSIN_OPERAND_6_(v)  , [tocsin_a6] TOCSIN_CONSTRAINT_(v)
+#define TOCSIN_OPERAND_6_(v)  , [tocsin_a6] TOCSIN_CONSTRAINT_(TOCSIN_ARGUMENT_(v))
 #define TOCSIN_NOTE_7_(note)  " " note "%[tocsin_a7]"
-#define TOCSIN_OPERAND_7_(v)  , [tocsin_a7] TOCSIN_CONSTRAINT_(v)
+#define TOCSIN_OPERAND_7_(v)  , [tocsin_a7] TOCSIN_CONSTRAINT_(TOCSIN_ARGUMENT_(v))
 #define TOCSIN_NOTE_8_(note)  " " note "%[tocsin_a8]"
-#define TOCSIN_OPERAND_8_(v)  , [tocsin_a8] TOCSIN_CONSTRAINT_(v)
+#define TOCSIN_OPERAND_8_(v)  , [tocsin_a8] TOCSIN_CONSTRAINT_(TOCSIN_ARGUMENT_(v))
 #define TOCSIN_NOTE_9_(note)  " " note "%[tocsin_a9]"
-#define TOCSIN_OPERAND_9_(v)  , [tocsin_a9] TOCSIN_CONSTRAINT_(v)
+#define TOCSIN_OPERAND_9_(v)  , [tocsin_a9] TOCSIN_CONSTRAINT_(TOCSIN_ARGUMENT_(v))
 #define TOCSIN_NOTE_10_(note) " " note "%[tocsin_a10]"
-#define TOCSIN_OPERAND_10_(v) , [tocsin_a10] TOCSIN_CONSTRAINT_(v)
+#define TOCSIN_OPERAND_10_(v) , [tocsin_a10] TOCSIN_CONSTRAINT_(TOCSIN_ARGUMENT_(v))
 #define TOCSIN_NOTE_11_(note) " " note "%[tocsin_a11]"
-#define TOCSIN_OPERAND_11_(v) , [tocsin_a11] TOCSIN_CONSTRAINT_(v)
+#define TOCSIN_OPERAND_11_(v) , [tocsin_a11] TOCSIN_CONSTRAINT_(TOCSIN_ARGUMENT_(v))
 #define TOCSIN_NOTE_12_(note) " " note "%[tocsin_a12]"
-#define TOCSIN_OPERAND_12_(v) , [tocsin_a12] TOCSIN_CONSTRAINT_(v)
+#define TOCSIN_OPERAND_12_(v) , [tocsin_a12] TOCSIN_CONSTRAINT_(TOCSIN_ARGUMENT_(v))
 #define TOCSIN_NOTE_13_(note)
 #define TOCSIN_OPERAND_13_(v)
 #define TOCSIN_NOTE_14_(note)
