@@ -35,6 +35,7 @@ struct record_process {
 	pid_t pid, ns_pid;
 	uint64_t start_ticks;
 	char comm[32];
+	char command[256]; /* its words, joined by blanks; "": it was gone */
 	int pid_fd;
 	struct control_file page;
 	uint32_t library, clock;

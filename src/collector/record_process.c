@@ -25,6 +25,7 @@ void record_say(struct recorder *rec, const struct record_process *p, const char
 		.start_ticks = p->start_ticks,
 		.library = library,
 		.comm = p->comm,
+		.command = p->command,
 		.what = what,
 		.text = text,
 	};
@@ -35,6 +36,23 @@ void record_say(struct recorder *rec, const struct record_process *p, const char
 		(void)record_trace_say(rec->trace, RECORD_EVENT_process, &event); /* counted */
 	if (rec->say)
 		rec->say(rec->say_arg, p->pid, p->comm, what, text);
+}
+
+static void command_read(struct record_process *p)
+{
+	char path[64];
+	int fd TOCSIN_CLEANUP(tocsin_close_fdp) = -1;
+	ssize_t len;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/cmdline", (int)p->pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	len = fd < 0 ? 0 : read(fd, p->command, sizeof(p->command) - 1);
+	/* Words end in zero bytes; the last one needs no blank behind it. */
+	while (len > 0 && !p->command[len - 1])
+		len--;
+	for (ssize_t i = 0; i < len; i++)
+		if (!p->command[i])
+			p->command[i] = ' ';
 }
 
 static void wake_word_map(struct record_process *p)
@@ -72,6 +90,7 @@ int record_process_new(struct recorder *rec, struct discovered *found, struct re
 		return -ENOMEM;
 	}
 	wake_word_map(p);
+	command_read(p);
 	*ret = p;
 	return 0;
 }
