@@ -85,7 +85,8 @@ def disk_folder():
             mounts.append((fields.split()[4], kind.split()[0]))
     for folder in ("/var/tmp", "/tmp"):
         holding = [m for m in mounts if folder == m[0] or folder.startswith(m[0].rstrip("/") + "/")]
-        if holding and max(holding, key=lambda m: len(m[0]))[1] not in ("tmpfs", "ramfs"):
+        # In a chroot the mount that holds it may not be seen: then it is not known to be in memory.
+        if not holding or max(holding, key=lambda m: len(m[0]))[1] not in ("tmpfs", "ramfs"):
             return folder
     raise Unavailable("/var/tmp and /tmp are both in memory, no folder on a disk for the data")
 
