@@ -191,7 +191,7 @@ AUTOMATON_INLINE enum automaton_result automaton_begin(const struct automaton_ta
 }
 
 /* A step that is not plain: apart, so that the plain one is a few instructions. */
-static inline __attribute__((noinline)) enum automaton_result automaton_step_slow(
+static __attribute__((noinline, unused)) enum automaton_result automaton_step_slow(
 	const struct automaton_table *t, struct automaton_instance *in, __u32 event, __u64 now,
 	const struct automaton_inputs *input)
 {
@@ -289,7 +289,7 @@ AUTOMATON_PART __u64 automaton_bits(const struct automaton_table *t, __u64 old, 
 		case AUTOMATON_BIT_NOT: x = !x; break;
 		case AUTOMATON_BIT_AND: x &= y; break;
 		case AUTOMATON_BIT_OR: x |= y; break;
-		case AUTOMATON_BIT_IMPLY: x = !x | y; break;
+		case AUTOMATON_BIT_IMPLY: x = (!x) | y; break;
 		case AUTOMATON_BIT_SAME: x = x == y; break;
 		case AUTOMATON_BIT_PREVIOUS: x = is_first ? 0 : old >> (b->a & 63) & 1; break;
 		case AUTOMATON_BIT_ONCE: x |= is_first ? 0 : was; break;
