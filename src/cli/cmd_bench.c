@@ -45,7 +45,7 @@ static const char *const examples[] = {
 
 const struct opt_command cmd_bench_usage = {
 	CLI_COMMAND(bench),
-	.usage = "[OPTIONS] [attach|deadline|sched|idle|percpu|read|event|footprint|all]",
+	.usage = "[OPTIONS] [BENCH|all]",
 	.examples = examples,
 	.options = options,
 };

@@ -35,7 +35,7 @@ static const struct opt options[] = {
 	 "A pattern as for files: 'server:*'. May be given again: events that one of them fits.",
 	 &wanted.events, 0, 0, NULL},
 	{OPT_STRING, 'w', "where", "CONDITION", "only events whose fields fulfil it",
-	 "The conditions of *tocsin record --where*: a field == != < <= > >= a number or \"text\", & "
+	 "The conditions of 'tocsin record --where': a field == != < <= > >= a number or \"text\", & "
 	 "with bits, ~ and !~ with a \"pattern\", a field alone (the event has it), joined by && || ! "
 	 "and brackets: 'fd > 10 && peer ~ \"10.*\"'. $NAME is a context.",
 	 &wanted.where, 0, 0, NULL},
