@@ -20,8 +20,9 @@ from tocsin import Failed, Skip, Suite, check
 suite = Suite(needs=())
 HERE = pathlib.Path(__file__).resolve().parent
 
-# MODELS_LONG=1 searches more: two sections a reader also beside two updaters.
+# MODELS_LONG=1 searches more: two sections a reader also beside two updaters, two updates a thread at the gate.
 SHORT = () if os.environ.get("MODELS_LONG") else ("SECTIONS=1",)
+GATE = () if os.environ.get("MODELS_LONG") else ("UPDATES=1",)
 # Name of the test, model, definitions, whether it holds.
 CASES = (
     ("rcu: one updater, three updates", "rcu", ("ALONE", "UPDATES=3"), True),
@@ -37,6 +38,14 @@ CASES = (
     ("pool: sections that are not aborted", "pool", ("BUG=2",), False),
     ("pool: the top stored before the cell", "pool", ("BUG=3",), False),
     ("pool: the gate opened too early", "pool", ("BUG=4",), False),
+    ("gate: two threads of a CPU and two callers elsewhere", "gate", GATE, True),
+    ("gate without its fence", "gate", (*GATE, "BUG=1"), False),
+    ("gate with a fence that aborts nothing", "gate", (*GATE, "BUG=2"), False),
+    ("gate closed after the fence", "gate", (*GATE, "BUG=3"), False),
+    ("gate tested before the section", "gate", (*GATE, "BUG=4"), False),
+    ("gate where a switch does not abort", "gate", (*GATE, "BUG=5"), False),
+    ("gate whose holder does not wait for the fence", "gate", (*GATE, "BUG=6"), False),
+    ("gate that its value's load may pass", "gate", (*GATE, "BUG=7"), False),
 )
 
 
