@@ -33,9 +33,6 @@ struct record_wish {
 	bool is_inherited;               /* children of fork() are recorded too */
 };
 
-/** record_glob() - does a text match? `*` is any text, `?` any character. */
-bool record_glob(const char *pattern, const char *text);
-
 /** record_wish_rule() - add a rule. @glob: "provider:name", or "provider" for all of it. Return: 0,
  * -E2BIG there are too many, -ENAMETOOLONG. */
 int record_wish_rule(struct record_wish *wish, const char *glob, unsigned level, bool is_on);

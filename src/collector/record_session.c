@@ -9,32 +9,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../abi/glob.h"
 #include "../ctf/described.h"
 #include "record_internal.h"
-
-bool record_glob(const char *pattern, const char *text)
-{
-	const char *star = NULL, *mark = NULL;
-
-	while (*text) {
-		if (*pattern == '*') {
-			star = pattern++;
-			mark = text;
-		} else if (*pattern == '?' || *pattern == *text) {
-			pattern++;
-			text++;
-		} else if (star) {
-			/* Let the last star take one more: linear in each star's part. */
-			pattern = star + 1;
-			text = ++mark;
-		} else {
-			return false;
-		}
-	}
-	while (*pattern == '*')
-		pattern++;
-	return !*pattern;
-}
 
 int record_wish_rule(struct record_wish *wish, const char *glob, unsigned level, bool is_on)
 {
@@ -205,7 +182,8 @@ static uint8_t class_enable(const struct record_process *p, const struct control
 	for (uint32_t i = 0; i < p->session.nr_rules; i++) {
 		const struct control_rule *rule = &p->session.rule[i];
 
-		if (class->level > rule->level || !record_glob(rule->pattern, name))
+		if (class->level > rule->level ||
+		    !glob_match(rule->pattern, strlen(rule->pattern), name, strlen(name)))
 			continue;
 		enable = rule->enable;
 		*ret_filter = rule->filter;

@@ -9,12 +9,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../abi/glob.h"
 #include "../abi/section.h"
 #include "../base/cleanup.h"
 #include "../base/clock.h"
 #include "../ctf/described.h"
 #include "discover.h"
-#include "record.h"
 
 #define SECTION_PROVIDER "section" /* of the classes that describe sections */
 #define YOUNG_S          2         /* a process of this age may still be loading its libraries */
@@ -86,10 +86,13 @@ static void refuse(struct linked *l, pid_t pid, const char *why)
 
 static bool is_wanted(const struct linked *l, const struct control_class *class)
 {
+	const char *name;
+
 	if (strcmp(ctf_described_text(class, class->provider), SECTION_PROVIDER))
 		return false;
+	name = ctf_described_text(class, class->name);
 	for (size_t i = 0; i < l->opts.nr_globs; i++)
-		if (record_glob(l->opts.glob[i], ctf_described_text(class, class->name)))
+		if (glob_match(l->opts.glob[i], strlen(l->opts.glob[i]), name, strlen(name)))
 			return true;
 	return false;
 }

@@ -11,7 +11,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "glob.h"
+#include "../abi/glob.h"
 #include "tracee.h"
 
 #define CLASS_BYTES_MAX 16384

@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "../abi/filter.h"
-#include "glob.h"
+#include "../abi/glob.h"
 #include "tracee.h"
 
 struct filter_input {

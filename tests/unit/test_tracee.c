@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "tracee/glob.h"
+#include "abi/glob.h"
 #include "tracee/tracee.h"
 
 static const volatile uint8_t off;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef TOCSIN_TRACEE_GLOB_H
-#define TOCSIN_TRACEE_GLOB_H
+#ifndef TOCSIN_ABI_GLOB_H
+#define TOCSIN_ABI_GLOB_H
+
+/* Patterns of names: a traced process and its collector must agree on what they match. */
 
 #include <stdbool.h>
 #include <stddef.h>
