@@ -79,6 +79,8 @@ static uint32_t high_ever;
 static struct tocsin_rcu_slot nobody;
 /* This thread's open counted sections: [share][phase]. */
 static __thread uint32_t own_counted[2][2] __attribute__((tls_model("initial-exec")));
+/* This thread is about to count its outermost section. */
+static __thread uint32_t own_about_to __attribute__((tls_model("initial-exec")));
 /* Across fork(): the mark of the forking thread. */
 static __thread uint64_t fork_mark __attribute__((tls_model("initial-exec")));
 
@@ -294,17 +296,38 @@ void rcu_sweep(struct rcu_shared *shared)
 			 __ATOMIC_RELAXED);
 }
 
+/* Count the outermost section. Handlers must claim no slot between the decision to count and
+ * counting() saying so, or unlock would find a slot and take the token for a mark. Return: NULL; or
+ * the slot that a handler has claimed just before, which then is to be used. */
+static struct tocsin_rcu_slot *counted_lock_outermost(uint64_t *ret_token)
+{
+	struct tocsin_rcu_slot *slot;
+
+	own_about_to = 1;
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	slot = tocsin_rcu_slot;
+	if (slot && !__atomic_load_n(&slot->mark, __ATOMIC_RELAXED))
+		slot = NULL;
+	if (!slot)
+		*ret_token = counted_lock();
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	own_about_to = 0;
+	return slot;
+}
+
 uint64_t tocsin_rcu_read_lock_slow(void)
 {
 	struct tocsin_rcu_slot *slot;
 	uint64_t outer;
 
 	/* Counted outside, counted inside: the outer unlock must find the slot at 0. */
-	if (counting())
+	if (counting() || own_about_to)
 		return counted_lock();
 	slot = slot_claim();
 	if (!slot)
-		return counted_lock();
+		slot = counted_lock_outermost(&outer);
+	if (!slot)
+		return outer;
 	outer = slot->mark;
 	if (outer == TOCSIN_RCU_OUTSIDE)
 		__atomic_store_n(&slot->mark, __atomic_load_n(&tocsin_rcu_period, __ATOMIC_ACQUIRE),
