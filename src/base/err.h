@@ -100,9 +100,9 @@ void tocsin_diag_hint(struct tocsin_diag *diag, const char *fmt, ...)
  * @buf:  storage for the text, always terminated; lines end with '\n'
  * @len:  its size in bytes
  *
- * `FILE:LINE:COLUMN: error: TEXT` (or `warning:`; without a line `FILE: error: TEXT`), the source line, a caret
- * line, and `hint: ...`. Control characters are shown as '?' and tabs as one space, so that the
- * caret stands right.
+ * `FILE:LINE:COLUMN: error: TEXT` (or `warning:`; without a line
+ * `FILE: error: TEXT`), the source line, a caret line, and `hint: ...`. Control characters are
+ * shown as '?' and tabs as one space, so that the caret stands right.
  *
  * Return: @buf.
  */

@@ -171,7 +171,8 @@ int cmd_ps(int argc, char **argv)
 		cli_error("%u processes have another version of libtocsin: %s", blind.nr_refused,
 			  tocsin_err_text(&blind.why, why, sizeof(why)));
 	if (status < 0 && blind.nr_denied)
-		(void)fprintf(stderr, "%u processes could not be looked into\n", blind.nr_denied);
+		(void)fprintf(stderr, "%u process%s could not be looked into\n", blind.nr_denied,
+			      blind.nr_denied == 1 ? "" : "es");
 	opt_strings_done(&wanted.pid);
 	return status < 0 ? CLI_OK : status;
 }

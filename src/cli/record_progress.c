@@ -56,11 +56,11 @@ void record_progress_show(struct record_progress *p, const struct recorder *rec)
 	}
 	dt = (double)(now_ns - p->last_ns) / 1e9;
 	if (p->is_on && p->is_terminal) {
-		(void)fprintf(stderr, "\r\033[K%.3g events/s, %.3g MB/s, %llu lost, %llu processes",
+		(void)fprintf(stderr, "\r\033[K%.3g events/s, %.3g MB/s, %llu lost, %llu process%s",
 			      (double)(s.events - p->last_events) / dt,
 			      (double)(s.bytes - p->last_bytes) / dt / 1e6,
 			      (unsigned long long)record_progress_lost(&s),
-			      (unsigned long long)s.alive);
+			      (unsigned long long)s.alive, s.alive == 1 ? "" : "es");
 		(void)fflush(stderr);
 		p->is_shown = true;
 	}
@@ -81,8 +81,9 @@ void record_progress_end(struct record_progress *p, const struct record_stats *s
 
 	line_clear(p);
 	(void)fprintf(
-		stderr, "%llu events of %llu processes in %s, %llu bytes in '%s', %llu lost\n",
-		(unsigned long long)s->events, (unsigned long long)s->processes,
+		stderr, "%llu event%s of %llu process%s in %s, %llu bytes in '%s', %llu lost\n",
+		(unsigned long long)s->events, s->events == 1 ? "" : "s",
+		(unsigned long long)s->processes, s->processes == 1 ? "" : "es",
 		tocsin_format_duration(clock_now_ns() - p->begun_ns, took, sizeof(took)),
 		(unsigned long long)s->bytes, dir,
 		(unsigned long long)(s->lost + s->lost_disk + s->lost_corrupt + s->lost_library));
@@ -93,5 +94,6 @@ void record_progress_end(struct record_progress *p, const struct record_stats *s
 	say_count(s->lapped_bytes, "bytes were overwritten before they were read");
 	say_count(s->corrupt_rings, "rings could not be read to their end");
 	say_count(s->missed_rings, "rings went with their process before they were found");
-	say_count(s->denied, "processes could not be looked into");
+	say_count(s->denied, s->denied == 1 ? "process could not be looked into"
+					    : "processes could not be looked into");
 }
