@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
 /* The stepper as the kernel takes it: one program that steps the table and the instance in its
  * maps. */
 #include <linux/bpf.h>
