@@ -72,9 +72,9 @@ struct tocsin_pool_opts {
 	size_t align;      /* a power of two up to 4096; 0: 16 */
 	/* Bounded: that many can be out at a time, wherever the free ones are; more memory is
 	 * taken, 64 items a CPU, so that free items in other CPUs' magazines do not count. But a
-	 * thread that moves a batch at this moment has up to 32 free items in its hand, where nobody
-	 * finds them; add 32 for each thread (and each handler that may interrupt one) to be sure.
-	 * Growing: the most, 0 is TOCSIN_POOL_MAX. Up to 2^31. */
+	 * thread that moves a batch at this moment has up to 32 free items in its hand, where
+	 * nobody finds them; add 32 for each thread (and each handler that may interrupt one) to be
+	 * sure. Growing: the most, 0 is TOCSIN_POOL_MAX. Up to 2^31. */
 	uint64_t max_items;
 	uint32_t flags; /* TOCSIN_POOL_* */
 	uint32_t reserved;
@@ -259,10 +259,9 @@ aborted:
  * tocsin_pool_take() - take an item.
  * @ret_item: its memory; what is in it is undefined
  *
- * Return: 0; -ENOSPC a bounded pool has none left, or the last free ones are in the hands of threads
- * that move a batch right now (32 each; the next try may succeed), -ENOMEM the same of a growing
- * pool, or it cannot grow.
- * Thread-safe: yes. Signal-safe: yes. Since: 0.1.
+ * Return: 0; -ENOSPC a bounded pool has none left, or the last free ones are in the hands of
+ * threads that move a batch right now (32 each; the next try may succeed), -ENOMEM the same of a
+ * growing pool, or it cannot grow. Thread-safe: yes. Signal-safe: yes. Since: 0.1.
  */
 static inline __attribute__((always_inline, unused)) int tocsin_pool_take(struct tocsin_pool *pool,
 									  void **ret_item)
