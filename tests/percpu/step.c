@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "percpu/pmc.h"
 #include "tocsin/percpu.h"
 
 #define STEPPED __attribute__((noinline, visibility("default")))
@@ -47,6 +48,9 @@ STEPPED void step_do_on_cpu(void);
 STEPPED void step_take(void);
 STEPPED void step_give(void);
 STEPPED void step_rcu(void);
+STEPPED void step_do_on_each(void);
+STEPPED void step_drain(void);
+STEPPED void step_pmc(void);
 
 void step_counter(void)
 {
@@ -115,6 +119,27 @@ void step_rcu(void)
 	tocsin_rcu_read_unlock(tocsin_rcu_read_lock());
 }
 
+void step_do_on_each(void)
+{
+	result |= tocsin_do_on_each(percpu, NULL, 0, touch, NULL);
+}
+
+void step_drain(void)
+{
+	result |= tocsin_pool_drain(pool) < 0 ? -1 : 0;
+}
+
+/* A page by hand, of an event that is on no counter now: not every machine has one. In steps the
+ * section gives up, and tocsin_pmc_read() would ask the kernel. */
+void step_pmc(void)
+{
+	const struct perf_event_mmap_page page = {.cap_user_rdpmc = 1, .offset = 42};
+	uint64_t count = 42;
+	int r = pmc_page_read(&page, &count);
+
+	result |= (r == 0 || r == -EAGAIN) && count == 42 ? 0 : -1;
+}
+
 int main(void)
 {
 	const struct tocsin_pool_opts opts = {.size = sizeof(opts), .item_bytes = 64};
@@ -135,6 +160,9 @@ int main(void)
 	step_take();
 	step_give();
 	step_rcu();
+	step_do_on_each();
+	step_drain();
+	step_pmc();
 	(void)printf("result %d count %llu item %llu\n", result,
 		     (unsigned long long)tocsin_counter_sum(counter, 1),
 		     (unsigned long long)*(uint64_t *)tocsin_percpu_item(percpu, 0));
