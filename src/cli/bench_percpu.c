@@ -19,6 +19,7 @@
 #include "../base/cleanup.h"
 #include "../base/clock.h"
 #include "tocsin/percpu.h"
+#include "tocsin/pmc.h"
 
 #define TRIPS     301
 #define FAR_TRIPS 3
@@ -72,6 +73,45 @@ BENCH_PERCPU_LOOP(tls_inc_ns, inc(&local));
 BENCH_PERCPU_LOOP(plain_memory_inc_ns, inc(&plain));
 BENCH_PERCPU_LOOP(counter_rseq_ns, tocsin_counter_add(counter, 3, 1));
 BENCH_PERCPU_LOOP(counter_lock_ns, (void)__atomic_fetch_add(&shared, 1, __ATOMIC_SEQ_CST));
+
+static void op_add(void)
+{
+	struct tocsin_op op = {.code = TOCSIN_OP_ADD, .off = 8, .value = 1};
+
+	(void)tocsin_percpu_op(percpu, TOCSIN_CPU_HERE, &op); /* such an item and word are there */
+}
+
+BENCH_PERCPU_LOOP(op_add_ns, op_add());
+
+static struct tocsin_pmc *pmc;
+
+static void pmc_loop(unsigned turns)
+{
+	uint64_t count;
+
+	for (unsigned i = 0; i < turns; i++)
+		(void)tocsin_pmc_read(pmc, &count); /* it could be read a moment ago */
+}
+
+/* As it is read here: the sentence is a note. */
+double bench_percpu_pmc_read_ns(struct bench_run *run)
+{
+	uint64_t count;
+	const char *how;
+	double ns = BENCH_NOT_HERE;
+	static bool is_said;
+
+	if (tocsin_pmc_open(TOCSIN_PMC_CYCLES, &pmc))
+		return ns;
+	if (tocsin_pmc_read(pmc, &count) == 0)
+		ns = bench_percpu_time(pmc_loop);
+	(void)tocsin_pmc_how(pmc, &how);
+	if (!is_said)
+		bench_note(run, "tocsin_pmc_read(): %s", how);
+	is_said = true;
+	pmc = tocsin_pmc_close(pmc);
+	return ns;
+}
 
 /* ---- with a second thread, on another CPU */
 

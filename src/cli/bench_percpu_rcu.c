@@ -30,3 +30,19 @@ double bench_percpu_urcu_bp_pair_ns(struct bench_run *run)
 {
 	return bench_rival(run, &(struct bench_rival){.what = "urcu_bp"});
 }
+
+double bench_percpu_urcu_mb_pair_ns(struct bench_run *run)
+{
+	return bench_rival(run, &(struct bench_rival){.what = "urcu_mb"});
+}
+
+/* liburcu had this flavour until 0.13. */
+double bench_percpu_urcu_signal_pair_ns(struct bench_run *run)
+{
+	return bench_rival(run, &(struct bench_rival){.what = "urcu_signal"});
+}
+
+double bench_percpu_urcu_qsbr_pair_ns(struct bench_run *run)
+{
+	return bench_rival(run, &(struct bench_rival){.what = "urcu_qsbr"});
+}

@@ -3,7 +3,7 @@
  * tocsin-bench-rivals: what `tocsin bench percpu` compares with and does not want in its own
  * process.
  *
- *	tocsin-bench-rivals malloc|urcu_memb|urcu_bp [PART]
+ *	tocsin-bench-rivals malloc|urcu_memb|urcu_bp|urcu_mb|urcu_signal|urcu_qsbr [PART]
  *
  * Prints what one pair of calls takes, in ns. Allocators come by LD_PRELOAD, since they cannot be
  * had by dlopen() (their thread-local storage must be there at the start); liburcu by linking,
@@ -26,7 +26,12 @@
 #if TOCSIN_HAS_URCU
 #	define _LGPL_SOURCE /* its inline functions, as ours are */
 #	include <urcu/urcu-bp.h>
+#	include <urcu/urcu-mb.h>
 #	include <urcu/urcu-memb.h>
+#	include <urcu/urcu-qsbr.h>
+#	if TOCSIN_HAS_URCU_SIGNAL
+#		include <urcu/urcu-signal.h>
+#	endif
 #endif
 
 #define ITEM_BYTES 64
@@ -45,21 +50,49 @@ static inline void malloc_pair(void)
 BENCH_PERCPU_LOOP(malloc_pair_ns, malloc_pair());
 
 #if TOCSIN_HAS_URCU
-static inline void urcu_memb_pair(void)
-{
-	urcu_memb_read_lock();
-	urcu_memb_read_unlock();
-}
+/* Each flavour: a pair, its loop, and the thread registered for it. */
+#	define FLAVOUR(name)                                                   \
+		static inline void urcu_##name##_pair(void)                     \
+		{                                                               \
+			urcu_##name##_read_lock();                              \
+			urcu_##name##_read_unlock();                            \
+		}                                                               \
+		BENCH_PERCPU_LOOP(urcu_##name##_pair_ns, urcu_##name##_pair()); \
+		static double measure_##name(void)                              \
+		{                                                               \
+			double ns;                                              \
+                                                                                \
+			urcu_##name##_register_thread();                        \
+			ns = bench_percpu_urcu_##name##_pair_ns(NULL);          \
+			urcu_##name##_unregister_thread();                      \
+			return ns;                                              \
+		}                                                               \
+		_Static_assert(1, "takes the semicolon")
 
-static inline void urcu_bp_pair(void)
-{
-	urcu_bp_read_lock();
-	urcu_bp_read_unlock();
-}
-
-BENCH_PERCPU_LOOP(urcu_memb_pair_ns, urcu_memb_pair());
-BENCH_PERCPU_LOOP(urcu_bp_pair_ns, urcu_bp_pair());
+FLAVOUR(memb);
+FLAVOUR(bp);
+FLAVOUR(mb);
+FLAVOUR(qsbr);
+#	if TOCSIN_HAS_URCU_SIGNAL
+FLAVOUR(signal);
+#	endif
 #endif
+
+static const struct {
+	const char *what;
+	double (*measure)(void);
+} flavours[] = {
+#if TOCSIN_HAS_URCU
+	{"urcu_memb", measure_memb},
+	{"urcu_bp", measure_bp},
+	{"urcu_mb", measure_mb},
+	{"urcu_qsbr", measure_qsbr},
+#	if TOCSIN_HAS_URCU_SIGNAL
+	{"urcu_signal", measure_signal},
+#	endif
+#endif
+	{NULL, NULL},
+};
 
 /* Is malloc() from a library with @part in its path? */
 static int malloc_is_of(const char *part)
@@ -77,18 +110,9 @@ static double measure(const char *what, const char *part)
 	if (strcmp(what, "malloc") == 0)
 		return part && !malloc_is_of(part) ? BENCH_NOT_HERE
 						   : bench_percpu_malloc_pair_ns(NULL);
-#if TOCSIN_HAS_URCU
-	if (strcmp(what, "urcu_memb") == 0) {
-		double ns;
-
-		urcu_memb_register_thread();
-		ns = bench_percpu_urcu_memb_pair_ns(NULL);
-		urcu_memb_unregister_thread();
-		return ns;
-	}
-	if (strcmp(what, "urcu_bp") == 0)
-		return bench_percpu_urcu_bp_pair_ns(NULL);
-#endif
+	for (size_t i = 0; flavours[i].what; i++)
+		if (strcmp(what, flavours[i].what) == 0)
+			return flavours[i].measure();
 	return BENCH_NOT_HERE;
 }
 

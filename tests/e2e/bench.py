@@ -208,7 +208,8 @@ def percpu(run):
         picture = pathlib.Path(made) / "percpu.svg"
         found = measure(run, "percpu", "--svg", str(picture))
         keys = found["keys"] | found["floors"]
-        wanted = {"getcpu_rseq_ns", "counter_rseq_ns", "counter_lock_ns", "plain_memory_inc_ns", "pool_pair_ns", "rcu_pair_ns"}
+        wanted = {"getcpu_rseq_ns", "counter_rseq_ns", "counter_lock_ns", "plain_memory_inc_ns", "op_add_ns", "pool_pair_ns",
+                  "rcu_pair_ns", "pmc_read_ns"}
         if os.cpu_count() > 1:
             wanted |= {"counter_shared2_ns", "do_on_cpu_us", "affinity_trip_us"}
         check(wanted <= set(keys), f"missing: {wanted - set(keys)}")
