@@ -9,8 +9,9 @@
 
 #include "../base/parse.h"
 
-static void say(struct parse *p, struct model_span where, const char *hint, bool is_warning,
-		const char *fmt, va_list ap)
+static void __attribute__((format(printf, 5, 0)))
+say(struct parse *p, struct model_span where, const char *hint, bool is_warning, const char *fmt,
+    va_list ap)
 {
 	const char *text = p->m->text;
 	char line[8192];
