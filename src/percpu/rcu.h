@@ -29,6 +29,7 @@ struct rcu_shared {
 	uint32_t full;               /* attempts since no slot was free; 0: there may be some */
 	struct rcu_lock period_lock; /* one grace period, one sweep at a time */
 	struct rcu_lock drain_lock;
+	struct rcu_lock worker_lock; /* start and stop */
 	uint64_t counted[2]; /* open sections without a slot, by the phase that they began in */
 };
 

@@ -21,8 +21,7 @@ static int32_t drainer;                 /* thread id of the holder of drain_lock
 
 /* The worker. It is this process's only if pid is: a child of a fork has none. */
 static struct {
-	struct rcu_lock lock; /* start and stop */
-	int32_t pid;          /* 0: none */
+	int32_t pid; /* 0: none */
 	int32_t tid;
 	pthread_t thread;
 	uint32_t asleep; /* futex: 1 the worker sleeps or is about to */
@@ -146,7 +145,7 @@ static void *worker_run(void *arg)
 	}
 }
 
-/* In the child of a fork the worker is the parent's, and so is who holds the lock. */
+/* In the child of a fork the worker is the parent's. Under worker_lock, which is open there. */
 static void worker_forget(void)
 {
 	if (worker.pid == 0 || worker.pid == getpid())
@@ -154,18 +153,20 @@ static void worker_forget(void)
 	worker.pid = 0;
 	worker.tid = 0;
 	worker.asleep = 0;
-	worker.lock.word = 0;
 }
 
 int tocsin_rcu_worker_start(void)
 {
 	uint64_t all = UINT64_MAX, old;
+	struct rcu_lock *lock;
 	int r;
 
+	rcu_init();
+	lock = &rcu_shared()->worker_lock;
+	(void)rcu_lock_take(lock, UINT64_MAX); /* 0: no deadline */
 	worker_forget();
-	(void)rcu_lock_take(&worker.lock, UINT64_MAX); /* 0: no deadline */
 	if (worker.pid) {
-		rcu_lock_drop(&worker.lock);
+		rcu_lock_drop(lock);
 		return -EALREADY;
 	}
 	worker.stop = 0;
@@ -174,20 +175,25 @@ int tocsin_rcu_worker_start(void)
 	(void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &old, NULL, sizeof(old));
 	if (r == 0)
 		worker.pid = getpid();
-	rcu_lock_drop(&worker.lock);
+	rcu_lock_drop(lock);
 	return r;
 }
 
 int tocsin_rcu_worker_stop(void)
 {
+	struct rcu_lock *lock;
+
 	if (tocsin_rcu_is_watching())
 		return -EDEADLK;
-	worker_forget();
-	if (__atomic_load_n(&worker.tid, __ATOMIC_ACQUIRE) == (int32_t)gettid())
+	if (__atomic_load_n(&worker.tid, __ATOMIC_ACQUIRE) == (int32_t)gettid() &&
+	    worker.pid == getpid())
 		return -EDEADLK;
-	(void)rcu_lock_take(&worker.lock, UINT64_MAX); /* 0: no deadline */
+	rcu_init();
+	lock = &rcu_shared()->worker_lock;
+	(void)rcu_lock_take(lock, UINT64_MAX); /* 0: no deadline */
+	worker_forget();
 	if (!worker.pid) {
-		rcu_lock_drop(&worker.lock);
+		rcu_lock_drop(lock);
 		return -ESRCH;
 	}
 	__atomic_store_n(&worker.stop, 1, __ATOMIC_SEQ_CST);
@@ -195,6 +201,6 @@ int tocsin_rcu_worker_stop(void)
 	(void)pthread_join(worker.thread, NULL); /* it is ours and joinable */
 	worker.pid = 0;
 	worker.tid = 0;
-	rcu_lock_drop(&worker.lock);
+	rcu_lock_drop(lock);
 	return 0;
 }
