@@ -126,16 +126,24 @@ static int model_get(const char *name, struct said *said, struct model **ret)
 	return model_read(name, text, len, &how, &sink, ret);
 }
 
-static int out_finish(struct out *o, const char *where)
+/* One object of JSON at a time: between two in one text there would be a comma. */
+static int out_flush(struct out *o, const char *where)
 {
 	char why[64];
 	int r = out_write(o);
 
-	out_done(o);
 	if (r == 0)
 		return CLI_OK;
 	cli_error("cannot write '%s': %s", where, tocsin_errno_text(r, why, sizeof(why)));
 	return CLI_FAILED;
+}
+
+static int out_finish(struct out *o, const char *where)
+{
+	int status = out_flush(o, where);
+
+	out_done(o);
+	return status;
 }
 
 static int svg_write(const struct model *m)
@@ -223,12 +231,10 @@ static int models_list(const struct monitor_events *k)
 		else
 			list_line(&o, m, k);
 		(void)model_free(m); /* always NULL */
+		status = out_flush(&o, "standard output");
 	}
-	if (status != CLI_OK) {
-		out_done(&o);
-		return status;
-	}
-	return out_finish(&o, "standard output");
+	out_done(&o);
+	return status;
 }
 
 int cmd_monitor(int argc, char **argv)
