@@ -40,7 +40,7 @@ AT(watch_event_section, now, 176);
 SIZE(watch_event_spell, 400);
 AT(watch_event_spell, spell, 32);
 SIZE(watch_event_process, 48);
-SIZE(watch_stats, 19016);
+SIZE(watch_stats, 19024);
 SIZE(section_open, 24);
 SIZE(section_late, 32);
 SIZE(section_slot, 704);

@@ -244,7 +244,8 @@ struct watch_event_process {
 /* Counters of one section, per CPU; the reader sums them. */
 struct watch_stats {
 	__u64 over; /* sections that ended over budget; all that ended are the sum of the buckets */
-	__u64 fired; /* deadlines that passed while open */
+	__u64 fired;       /* deadlines that passed while open */
+	__u64 fired_ended; /* of those, sections that have ended since */
 	__u64 abandoned;
 	__u64 over_split_ns[TS_NR];        /* of those over budget */
 	__u64 bucket[TOCSIN_HIST_BUCKETS]; /* elapsed of all closed */

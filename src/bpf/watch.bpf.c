@@ -34,8 +34,10 @@
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
 /* Sections of frames that no longer exist: the stack pointer has risen above them, or stands where
- * they stood. */
-GLOBAL int frames_prune(struct thread *t, __u64 sp)
+ * they stood. What stands in the very frame may be another section of the function that now starts
+ * one
+ * (`section`, with the return address `word`): it goes only when its return address was another. */
+GLOBAL int frames_prune(struct thread *t, __u64 sp, __u32 section, __u64 word)
 {
 	if (!t)
 		return 0;
@@ -46,7 +48,11 @@ GLOBAL int frames_prune(struct thread *t, __u64 sp)
 		if (i >= WATCH_OPEN)
 			break;
 		o = &t->open[i];
-		if (o->ctl && (!o->sp || o->sp > sp || sp - o->sp > STACK_SPAN))
+		if (o->ctl &&
+		    (!o->sp || (o->flags & OPEN_SWITCHES) || o->sp > sp || sp - o->sp > STACK_SPAN))
+			break;
+		if (o->ctl && o->sp == sp && CTL_SECTION(o->ctl) != section &&
+		    (!word || !o->word || o->word == word))
 			break;
 		t->top = i;
 		section_leave(t, o);
@@ -129,7 +135,7 @@ INLINE int section_start(void *ctx, __u64 cookie, __u64 user_sp)
 	struct cpu_state *c;
 	__u32 at = (__u32)cookie, i;
 	struct thread *t;
-	__u64 now, deadline, sp = 0;
+	__u64 now, deadline, sp = 0, word = 0;
 
 	p = bpf_map_lookup_elem(&probes, &at);
 	if (!p || p->action != ACT_START)
@@ -148,10 +154,13 @@ INLINE int section_start(void *ctx, __u64 cookie, __u64 user_sp)
 		t->poll_ns = p->budget_ns > poll_min_ns ? p->budget_ns : poll_min_ns;
 	if (p->flags & WATCH_PROBE_KEYED)
 		return keyed_start(ctx, t, p, now);
-	if ((p->flags & (WATCH_PROBE_FRAME | WATCH_PROBE_SWITCHES_STACKS)) == WATCH_PROBE_FRAME) {
+	if (p->flags & WATCH_PROBE_FRAME) {
 		sp = user_sp + (__u64)(__s64)p->sp_adjust;
-		if (t->top)
-			frames_prune(t, sp);
+		if ((p->flags & WATCH_PROBE_ENDS) &&
+		    bpf_probe_read_user(&word, sizeof(word), (void *)sp))
+			word = 0;
+		if (t->top && !(p->flags & WATCH_PROBE_SWITCHES_STACKS))
+			frames_prune(t, sp, p->section, word);
 	}
 	if (t->top) {
 		if (user_sp)
@@ -174,10 +183,8 @@ INLINE int section_start(void *ctx, __u64 cookie, __u64 user_sp)
 	o->deadline = deadline;
 	o->sp = sp;
 	o->user_sp = user_sp;
-	o->word = 0;
-	if (sp && (p->flags & WATCH_PROBE_ENDS) &&
-	    bpf_probe_read_user(&o->word, sizeof(o->word), (void *)sp))
-		o->word = 0;
+	o->word = word;
+	o->flags = p->flags & WATCH_PROBE_SWITCHES_STACKS ? OPEN_SWITCHES : 0;
 	for (int k = 0; k < NR_OFF; k++)
 		o->off[k] = t->off[k];
 	o->short_ns = t->short_ns;
@@ -237,15 +244,16 @@ INLINE int section_stop(void *ctx, __u64 cookie, __u64 user_sp)
 			lose(LOSS_STOP_UNMATCHED);
 		return 0;
 	}
-	if (p->flags & WATCH_PROBE_FRAME && !(p->flags & WATCH_PROBE_SWITCHES_STACKS))
+	if (p->flags & WATCH_PROBE_FRAME)
 		sp = user_sp + (__u64)(__s64)p->sp_adjust;
 	if (!sp && t->nr_over && t->over[p->section % WATCH_SECTIONS_MAX]) {
 		t->over[p->section % WATCH_SECTIONS_MAX]--;
 		t->nr_over--;
 		return 0;
 	}
-	if (sp && t->top && slot_at(t, t->top - 1)->sp < sp)
-		frames_prune(t, sp - 1); /* callees that were left unseen */
+	if (sp && t->top && slot_at(t, t->top - 1)->sp < sp &&
+	    !(p->flags & WATCH_PROBE_SWITCHES_STACKS))
+		frames_prune(t, sp - 1, p->section, 0); /* callees that were left unseen */
 	i = slot_of_stop(t, p, sp);
 	if (i >= WATCH_OPEN) {
 		lose(LOSS_STOP_UNMATCHED);

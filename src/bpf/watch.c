@@ -93,6 +93,7 @@ static int configure(struct watch_bpf *s, const struct watch_kernel_config *cfg,
 	s->rodata->poll_min_ns = cfg->poll_min_ns;
 	s->rodata->max_threads = cfg->max_threads;
 	s->rodata->queue_capacity = max_deadlines;
+	s->rodata->ring_bytes = cfg->ring_bytes;
 	s->rodata->nr_cpus = (uint32_t)nr_cpus;
 	s->rodata->nr_wanted_comms = cfg->nr_comms;
 	s->rodata->watch_all = cfg->all;
@@ -142,6 +143,10 @@ static int make_timers(struct watch_bpf *s, struct tocsin_err *err)
 	if (s->bss->timers_missing)
 		return tocsin_err_fail(-ENOMEM, err, "the kernel could not make %llu of its timers",
 				       (unsigned long long)s->bss->timers_missing);
+	if (s->bss->timers_unstarted)
+		return tocsin_err_fail(
+			-ENOTSUP, err,
+			"the kernel cannot pin timers to a CPU: that takes Linux 6.7");
 	return 0;
 }
 

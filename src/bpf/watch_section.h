@@ -117,6 +117,8 @@ GLOBAL int section_report(const struct ending *e, const struct thread *off_cpu)
 	if (st && e->type != EV_FIRED) /* whether or not its record finds room */
 		for (int i = 0; i < TS_NR; i++)
 			__sync_fetch_and_add(&st->over_split_ns[i], split[i]);
+	if (st && e->type != EV_FIRED && (e->flags & SECTION_FIRED))
+		__sync_fetch_and_add(&st->fired_ended, 1);
 	ev = bpf_ringbuf_reserve(&events, sizeof(*ev), 0);
 	if (!ev) {
 		lose(LOSS_EVENT_RING_FULL);
@@ -264,6 +266,13 @@ GLOBAL __u32 spells_send(struct thread *t, __u64 ctl, __u64 start, __u32 next)
 	w.next = next;
 	if (w.last - w.next > WATCH_SPELLS)
 		w.next = w.last - WATCH_SPELLS;
+	/* The last quarter of the ring is for records of sections: a thread with many open ones
+	 * sends its spells with each. */
+	if (w.next != w.last &&
+	    bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) > ring_bytes / 4 * 3) {
+		__sync_fetch_and_add(&losses[LOSS_SPELLS_UNSENT], w.last - w.next);
+		return 0;
+	}
 	if (w.next != w.last)
 		bpf_loop(WATCH_SPELLS, spell_send, &w, 0);
 	return w.sent;
@@ -386,8 +395,8 @@ INLINE bool frame_is_overwritten(const struct open_section *o)
 {
 	__u64 word = 0;
 
-	return o->word && !bpf_probe_read_user(&word, sizeof(word), (void *)o->sp) &&
-	       word != o->word;
+	return o->word && !(o->flags & OPEN_SWITCHES) &&
+	       !bpf_probe_read_user(&word, sizeof(word), (void *)o->sp) && word != o->word;
 }
 
 /* A frame section whose frame is above the user's stack pointer, or whose return address has been
@@ -396,7 +405,7 @@ INLINE bool frame_is_gone(struct task_struct *task, const struct open_section *o
 {
 	struct pt_regs *regs;
 
-	if (!o->sp)
+	if (!o->sp || (o->flags & OPEN_SWITCHES))
 		return false;
 	regs = (struct pt_regs *)bpf_task_pt_regs(task);
 	if (regs->sp > o->sp && regs->sp - o->sp < STACK_SPAN)

@@ -52,6 +52,8 @@ struct open_section {
 };
 
 #define OPEN_NO_SPLIT 1u /* the accumulators at its start are not known */
+#define OPEN_SWITCHES \
+	2u /* a frame, but on which of several stacks: it pairs, and tells nothing of others */
 
 /* Polls without a new start, after which a thread is no longer polled: its next start kicks. */
 #define IDLE_POLLS 16
@@ -342,6 +344,7 @@ const volatile __u64 gate_ns = 50000;      /* spells shorter than this are summe
 const volatile __u64 poll_min_ns = 100000; /* a running thread is looked at no oftener than this */
 const volatile __u64 timer_flags = TIMER_ABS | TIMER_CPU_PIN;
 const volatile __u32 queue_capacity = 8192;
+const volatile __u64 ring_bytes = 4 << 20; /* of `events` */
 const volatile __u32 max_threads = 65536;
 const volatile __u32 nr_cpus = 1;
 const volatile __u32 nr_wanted_comms = 0;
@@ -358,7 +361,8 @@ __u8 dropped[WATCH_SECTIONS_MAX]; /* sections that the collector has taken away:
 __u64 nr_threads;                 /* registered now */
 __u64 nr_kicks;
 __u64 nr_timer_runs;
-__u64 timers_missing; /* timers that could not be made at load */
+__u64 timers_missing;   /* timers that could not be made at load */
+__u64 timers_unstarted; /* made, but they cannot be started pinned to a CPU */
 
 INLINE void lose(__u32 which)
 {

@@ -196,6 +196,8 @@ static long timer_make(__u32 cpu, void *ctx)
 	if (!t || bpf_timer_init(&t->timer, &timers, CLOCK_MONOTONIC) ||
 	    bpf_timer_set_callback(&t->timer, on_timer))
 		__sync_fetch_and_add(&timers_missing, 1);
+	else if (bpf_timer_start(&t->timer, bpf_ktime_get_ns(), timer_flags))
+		__sync_fetch_and_add(&timers_unstarted, 1); /* before 6.7 it cannot be pinned */
 	return 0;
 }
 

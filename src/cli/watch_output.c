@@ -35,7 +35,6 @@ struct output {
 	struct trace_sink *trace;
 	struct exec_sink *exec;
 	struct cause_table *causes[WATCH_SECTIONS_MAX];
-	uint64_t nr_open[WATCH_SECTIONS_MAX];       /* fired and not ended */
 	uint64_t nr_unreported[WATCH_SECTIONS_MAX]; /* behind the limit */
 	struct {
 		uint64_t id;
@@ -231,10 +230,6 @@ int output_section(void *arg, const struct watch_record *record)
 	bool is_open;
 	int r;
 
-	if (record->event->head.type == EV_FIRED)
-		o->nr_open[record->event->section]++;
-	else if ((record->event->flags & SECTION_FIRED) && o->nr_open[record->event->section])
-		o->nr_open[record->event->section]--;
 	if (o->limit && o->nr_violations >= o->limit) {
 		if (record->event->head.type != EV_FIRED)
 			o->nr_unreported[record->event->section]++;
@@ -313,7 +308,7 @@ static int section_sum(struct output *o, struct watch *w, unsigned i, struct sec
 	s->over = st->over;
 	s->fired = st->fired;
 	s->abandoned = st->abandoned;
-	s->still_open = is_active ? o->nr_open[i] : 0;
+	s->still_open = is_active && st->fired > st->fired_ended ? st->fired - st->fired_ended : 0;
 	s->removed_open = watch_open_at_removal(w, i);
 	s->unreported = o->nr_unreported[i];
 	memcpy(s->over_split_ns, st->over_split_ns, sizeof(s->over_split_ns));

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "../base/cleanup.h"
+#include "attach_around.h"
 #include "attach_job.h"
 
 /* x86-64: where struct pt_regs keeps the arguments of a function, in their order. */
@@ -164,9 +165,11 @@ static int attach_returns(struct attach_job *j, struct elf_file *elf, const stru
 {
 	unsigned causes = attach_causes(j);
 	struct bind_returns ends = {0};
+	struct bind_around around;
 	char how[300];
-	int r = bind_func_returns(elf, func, j->targets->force, &ends, j->err);
+	int r = attach_around(j->targets, elf, f, &around);
 
+	r = r ?: bind_func_returns(elf, func, &around, j->targets->force, &ends, j->err);
 	r = r ?: attach_say_forced(j, causes);
 	j->probe.flags |= WATCH_PROBE_FRAME;
 	if (!ends.by_return_probe)

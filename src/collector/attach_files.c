@@ -11,7 +11,12 @@
 #include "../base/cleanup.h"
 #include "../elf/elf_file.h"
 
-#define FILES_MAX 64 /* different files of one place */
+#define FILES_MAX 256 /* different files of one place */
+
+bool file_list_is_full(const struct file_list *l)
+{
+	return l->nr == FILES_MAX;
+}
 
 void file_list_done(struct file_list *l)
 {

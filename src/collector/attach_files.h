@@ -25,6 +25,9 @@ struct file_list {
 
 void file_list_done(struct file_list *l);
 
+/** file_list_is_full() - there may be more than it holds. */
+bool file_list_is_full(const struct file_list *l);
+
 /** files_named() - the file that a place names, as each target sees it; without targets as we do.
  * Return: 0, or -ENOENT, -E2BIG too many different ones, -ENOMEM, -errno. */
 int files_named(const struct attach_targets *t, const char *name, struct file_list *l,

@@ -114,6 +114,20 @@ const char *process_comm(pid_t pid, char *buf, size_t len)
 	return buf;
 }
 
+pid_t process_of_thread(pid_t tid)
+{
+	FILE *f TOCSIN_CLEANUP(tocsin_fclosep) = NULL;
+	char path[64], line[256];
+	int tgid = 0;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/status", (int)tid);
+	f = fopen(path, "re");
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "Tgid: %d", &tgid) == 1)
+			break;
+	return tgid;
+}
+
 int process_find_all(struct pid_set *set)
 {
 	DIR *dir TOCSIN_CLEANUP(closedirp) = opendir("/proc");

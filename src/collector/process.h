@@ -26,6 +26,9 @@ void pid_set_done(struct pid_set *set);
  * 0, or -errno. */
 int process_find_comm(const char *comm, struct pid_set *set);
 
+/** process_of_thread() - whose thread it is. Return: 0: there is none. */
+pid_t process_of_thread(pid_t tid);
+
 /** process_find_all() - add every process. Return: 0, or -errno. */
 int process_find_all(struct pid_set *set);
 

@@ -84,6 +84,12 @@ static int check_pids(const struct pid_set *pids, struct tocsin_err *err)
 		if (!process_exists(pids->pid[i]))
 			return tocsin_err_fail(-ESRCH, err, "no process %d", pids->pid[i]);
 		(void)snprintf(exe, sizeof(exe), "/proc/%d/exe", pids->pid[i]);
+		if (process_of_thread(pids->pid[i]) != pids->pid[i])
+			return tocsin_err_fail(
+				-ESRCH, err,
+				"%d is a thread of process %d: watch that, as in -p %d",
+				pids->pid[i], process_of_thread(pids->pid[i]),
+				process_of_thread(pids->pid[i]));
 		if (readlink(exe, program, sizeof(program)) < 0 && errno == ENOENT)
 			return tocsin_err_fail(-ESRCH, err,
 					       "process %d runs no program: it is a kernel thread",
@@ -532,8 +538,6 @@ int watch_poll(struct watch *w)
 
 	if (r >= 0 && w->linked && clock_now_ns() >= w->look_ns)
 		r = look(w, NULL);
-	if (r == -ENOSPC || r == -E2BIG)
-		r = 0; /* what found no room is counted as unnamed where it is late */
 	return r < 0 ? r : 0;
 }
 

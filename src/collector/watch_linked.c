@@ -122,6 +122,10 @@ static int class_take(struct linked *l, const struct page *p, const uint8_t *byt
 		if (r == 0)
 			r = watch_kernel_link_name(l->opts.kernel, (uint32_t)p->pid,
 						   p->nr_classes + 1, index);
+		if (r == -ENOSPC || r == -E2BIG) { /* counted as unnamed when it is late */
+			refuse(l, p->pid, "there is no room for all its sections (--max-sections)");
+			r = 0;
+		}
 	}
 	return r ?: (int)head.bytes;
 }
@@ -179,6 +183,11 @@ static int page_look(struct linked *l, struct page *p, bool *ret_new, struct toc
 	}
 	r = watch_kernel_link_process(l->opts.kernel, (uint32_t)p->pid, now.slot_tp_offset,
 				      now.min_budget_ns);
+	if (r == -E2BIG) {
+		p->is_broken = true;
+		refuse(l, p->pid, "there is no room for another linked process");
+		return 0;
+	}
 	if (r)
 		return r;
 	p->is_told = true;

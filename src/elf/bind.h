@@ -57,21 +57,41 @@ struct bind_returns {
 	char why[256];            /* which way and why, one sentence */
 };
 
+/* What the other files of the processes that map a file may do to a return address in it: an
+ * exception that is thrown in one and caught in another goes through it, a stack that one leaves
+ * may be its own. */
+struct bind_around {
+	char why[256]; /* a sentence; empty: nothing is known to */
+	bool switches; /* stacks */
+};
+
+/**
+ * bind_around_see() - add what one more file may do.
+ * @name: of the file, for the sentence
+ *
+ * The C library and the dynamic linker, which have all of it to offer and use none by themselves,
+ * are not to be shown.
+ *
+ * Return: 0, or -ENOMEM.
+ */
+int bind_around_see(struct bind_around *around, struct elf_file *f, const char *name);
+
 /**
  * bind_func_returns() - where a function's end can be seen without hurting the program.
+ * @around: what else is mapped with it, lent; NULL: nothing
  * @ret: to be given to bind_returns_done()
  *
  * A return probe replaces the return address on the stack: whoever unwinds through it (C++
  * exceptions) or moves it to another stack (coroutines) dies. It is chosen only where neither the
- * file nor a library that it names itself does either; what stays open is a C program that throws
- * by way of a library's library, or one that loads such a library at run time. Elsewhere every
- * `ret` and every jump to another function gets a probe, provided that all of them can be proved to
- * be known.
+ * file nor what is round it does either; what stays open is a library of the kind that is loaded
+ * later, and assembly that switches stacks by itself. Elsewhere every `ret` and every jump to
+ * another function gets a probe, provided that all of them can be proved to be known.
  *
  * Return: as bind_func_entry().
  */
-int bind_func_returns(struct elf_file *f, const struct elf_func *func, bool force,
-		      struct bind_returns *ret, struct tocsin_err *err);
+int bind_func_returns(struct elf_file *f, const struct elf_func *func,
+		      const struct bind_around *around, bool force, struct bind_returns *ret,
+		      struct tocsin_err *err);
 
 /** bind_returns_done() - accepts a zeroed one. */
 void bind_returns_done(struct bind_returns *r);

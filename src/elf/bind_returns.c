@@ -117,7 +117,7 @@ static int by_ends(struct flow *fl, struct bind_returns *ret, char *why, size_t 
 
 /* Return: text, or NULL: a return probe is safe as far as can be known. */
 static const char *why_no_return_probe(const struct elf_hazards *h, const struct elf_func *func,
-				       const char *entry_why)
+				       const struct bind_around *around, const char *entry_why)
 {
 	if (h->throws[0])
 		return h->throws;
@@ -125,13 +125,31 @@ static const char *why_no_return_probe(const struct elf_hazards *h, const struct
 		return h->switches;
 	if (h->walks[0])
 		return h->walks;
+	if (around && around->why[0])
+		return around->why;
 	if (hazards_returns_twice(func->name))
 		return "its return address is used twice";
 	return entry_why;
 }
 
-int bind_func_returns(struct elf_file *f, const struct elf_func *func, bool force,
-		      struct bind_returns *ret, struct tocsin_err *err)
+int bind_around_see(struct bind_around *around, struct elf_file *f, const char *name)
+{
+	const struct elf_hazards *h;
+	int r = elf_find_hazards(f, &h);
+
+	if (r)
+		return r;
+	around->switches |= h->switches[0] != '\0';
+	if (!around->why[0] && (h->throws[0] || h->switches[0]))
+		(void)snprintf(around->why, sizeof(around->why),
+			       "'%.60s' is mapped with it, and %.150s", name,
+			       h->throws[0] ? h->throws : h->switches);
+	return 0;
+}
+
+int bind_func_returns(struct elf_file *f, const struct elf_func *func,
+		      const struct bind_around *around, bool force, struct bind_returns *ret,
+		      struct tocsin_err *err)
 {
 	TOCSIN_CLEANUP(bind_returns_done) struct bind_returns found = {0};
 	TOCSIN_CLEANUP(flow_freep) struct flow *fl = NULL;
@@ -149,20 +167,19 @@ int bind_func_returns(struct elf_file *f, const struct elf_func *func, bool forc
 	if (r < 0)
 		return r;
 	has_entry = true_entry(fl, &entry, entry_why, sizeof(entry_why)) == 0;
-	reason = why_no_return_probe(h, func, has_entry ? NULL : entry_why);
+	reason = why_no_return_probe(h, func, around, has_entry ? NULL : entry_why);
 	if (!reason) {
 		r = by_return_probe(&entry, &found);
-		(void)snprintf(
-			found.why, sizeof(found.why),
-			"by a return probe: the file shows no sign of exceptions or of switching stacks");
+		(void)snprintf(found.why, sizeof(found.why),
+			       "by a return probe: no sign of exceptions or of switching stacks");
 	} else {
 		r = flow_walk(fl, err);
 		if (r < 0)
 			return r;
 		r = fl->is_complete ? by_ends(fl, &found, why, sizeof(why)) : -EPERM;
 		(void)snprintf(found.why, sizeof(found.why),
-			       "by a probe on each of its %zu ends, no return probe: %s", found.nr,
-			       reason);
+			       "by a probe on each of its %zu ends, no return probe: %.180s",
+			       found.nr, reason);
 	}
 	if (r == -EPERM) {
 		r = bind_refuse(
@@ -179,7 +196,7 @@ int bind_func_returns(struct elf_file *f, const struct elf_func *func, bool forc
 	}
 	if (r < 0)
 		return r;
-	found.switches_stacks = h->switches[0] != '\0';
+	found.switches_stacks = h->switches[0] || (around && around->switches);
 	*ret = found;
 	found = (struct bind_returns){0};
 	return 0;

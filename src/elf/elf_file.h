@@ -72,10 +72,17 @@ int elf_find_func(struct elf_file *f, const char *symbol, struct elf_func *ret,
  */
 int elf_func_at(struct elf_file *f, uint64_t vaddr, struct elf_func *ret, struct tocsin_err *err);
 
+typedef int (*elf_needed_fn)(const char *name, void *arg);
+
+/** elf_for_each_needed() - call @fn for each library that the file names (DT_NEEDED). Return: 0,
+ * what @fn returned. */
+int elf_for_each_needed(struct elf_file *f, elf_needed_fn fn, void *arg);
+
 /* What a file lacks that names would come from. */
 struct elf_shape {
 	bool has_symtab;  /* a full symbol table, here or in a separate debug file */
 	bool has_symbols; /* names of functions at all */
+	bool is_program;  /* it has an interpreter, or a fixed address: no library */
 	bool is_cut;      /* the table of sections is not in the file: it is damaged */
 };
 

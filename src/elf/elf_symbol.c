@@ -518,6 +518,12 @@ void elf_file_shape(struct elf_file *f, struct elf_shape *ret)
 	}
 	if (!gelf_getehdr(f->elf, &ehdr))
 		return;
+	ret->is_program = ehdr.e_type == ET_EXEC;
+	for (int i = 0; i < ehdr.e_phnum && !ret->is_program; i++) {
+		GElf_Phdr phdr;
+
+		ret->is_program = gelf_getphdr(f->elf, i, &phdr) && phdr.p_type == PT_INTERP;
+	}
 	ret->is_cut = __builtin_add_overflow(ehdr.e_shoff,
 					     (uint64_t)ehdr.e_shnum * ehdr.e_shentsize, &end) ||
 		      end > f->size_bytes;

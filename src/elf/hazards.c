@@ -79,19 +79,39 @@ static void see_symbols(struct elf_hazards *h, Elf *elf, Elf_Scn *scn, const GEl
 	}
 }
 
-static void see_libraries(struct elf_hazards *h, Elf *elf, Elf_Scn *scn, const GElf_Shdr *shdr)
+static int each_needed(Elf *elf, Elf_Scn *scn, const GElf_Shdr *shdr, elf_needed_fn fn, void *arg)
 {
 	Elf_Data *data = shdr->sh_size <= ELF_SECTION_MAX ? elf_getdata(scn, NULL) : NULL;
 	GElf_Dyn dyn;
+	int r = 0;
 
-	for (int i = 0; data && gelf_getdyn(data, i, &dyn) && dyn.d_tag != DT_NULL; i++) {
+	for (int i = 0; data && gelf_getdyn(data, i, &dyn) && dyn.d_tag != DT_NULL && !r; i++) {
 		const char *name = dyn.d_tag == DT_NEEDED
 					   ? elf_strptr(elf, shdr->sh_link, dyn.d_un.d_val)
 					   : NULL;
 
 		if (name)
-			see(h, SIGN_LIBRARY, name);
+			r = fn(name, arg);
 	}
+	return r;
+}
+
+int elf_for_each_needed(struct elf_file *f, elf_needed_fn fn, void *arg)
+{
+	Elf_Scn *scn = NULL;
+	GElf_Shdr shdr;
+	int r = 0;
+
+	while (!r && (scn = elf_nextscn(f->elf, scn)))
+		if (gelf_getshdr(scn, &shdr) && shdr.sh_type == SHT_DYNAMIC)
+			r = each_needed(f->elf, scn, &shdr, fn, arg);
+	return r;
+}
+
+static int see_library(const char *name, void *arg)
+{
+	see(arg, SIGN_LIBRARY, name);
+	return 0;
 }
 
 static void see_file(struct elf_hazards *h, Elf *elf, size_t *nr_symbols)
@@ -107,7 +127,7 @@ static void see_file(struct elf_hazards *h, Elf *elf, size_t *nr_symbols)
 		if (shdr.sh_type == SHT_SYMTAB || shdr.sh_type == SHT_DYNSYM)
 			see_symbols(h, elf, scn, &shdr, nr_symbols);
 		else if (shdr.sh_type == SHT_DYNAMIC)
-			see_libraries(h, elf, scn, &shdr);
+			(void)each_needed(elf, scn, &shdr, see_library, h); /* 0 always */
 	}
 }
 

@@ -133,6 +133,37 @@ def usdt_no_argument(run):
     check("arg5" in err, f"the argument is not named: {err}")
 
 
+def across(run, mode, closed, left):
+    target = run.target("hurt_across", mode, "300")
+    watch = run.watch("-p", str(target.pid), "func:across_each < 1s")
+    check_equal(target.go().finish(), 0, f"exit status of the target\n{target.err.text()}\n")
+    watch.stop(losses=("left_open",))
+    check("no return probe: 'hurt_across' is mapped with it" in watch.err.text(), watch.err.text())
+    section = watch.section()
+    check_equal((section["closed"], section["abandoned"]), (closed, left), "closed, and left")
+
+
+@suite.test("a C library between a C++ program and its callback, which throws: the program goes on")
+def across_throw(run):
+    across(run, "throw", 0, 300)
+
+
+@suite.test("a C library whose callback leaves the stack in the middle of it: paired on each stack")
+def across_switch(run):
+    across(run, "switch", 98, 2)  # two are open when it ends
+
+
+@suite.test("several sections of one function, each with its own budget")
+def same_function(run):
+    target = started(run, "func")
+    watch = run.watch("-p", str(target.pid), "long: func:kinds_work < 1s", "short: func:kinds_work < 1ms", "mid: func:kinds_work < 2ms")
+    check_equal(target.go().finish(), 0, "exit status of the target")
+    watch.stop()
+    for name, over in (("long", 0), ("short", N), ("mid", N)):
+        section = watch.section(name)
+        check_equal((section["closed"], section["over"], section["abandoned"]), (N, over, 0), f"{name}: closed, over, left")
+
+
 @suite.test("three sections on one thread, overlapping and nested")
 def overlap(run):
     target = started(run, "overlap")

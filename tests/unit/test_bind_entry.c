@@ -236,7 +236,7 @@ static void test_other_machine(void **state)
 	f->machine = EM_AARCH64;
 	assert_int_equal(bind_func_entry(f, &func, true, &p, NULL), -ENOTSUP);
 	assert_int_equal(bind_offset(f, func.offset, true, &p, NULL), -ENOTSUP);
-	assert_int_equal(bind_func_returns(f, &func, true, &ends, NULL), -ENOTSUP);
+	assert_int_equal(bind_func_returns(f, &func, NULL, true, &ends, NULL), -ENOTSUP);
 }
 
 static void test_texts(void **state)

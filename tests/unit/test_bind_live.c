@@ -217,7 +217,7 @@ static void test_ends(void **state)
 		if (!has_avx2(s))
 			continue;
 		wanted = call_all(s);
-		assert_int_equal(bind_func_returns(f, &func, false, &ends, NULL), 0);
+		assert_int_equal(bind_func_returns(f, &func, NULL, false, &ends, NULL), 0);
 		assert_false(ends.by_return_probe);
 		assert_true(ends.nr >= 1 && ends.nr <= 64);
 		for (size_t k = 0; k < ends.nr; k++) {

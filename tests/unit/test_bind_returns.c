@@ -47,7 +47,7 @@ static void expect_ends(struct elf_file *f, const struct ends_case *c)
 	struct elf_func func = site_func(f, c->name);
 	struct tocsin_err err = {0};
 	char text[4096];
-	int r = bind_func_returns(f, &func, false, &ends, &err);
+	int r = bind_func_returns(f, &func, NULL, false, &ends, &err);
 
 	(void)tocsin_err_text(&err, text, sizeof(text));
 	if (r != (c->refusal ? -EPERM : 0) || ends.nr != c->nr ||
@@ -98,13 +98,13 @@ static void test_force(void **state)
 	struct tocsin_err err = {0};
 
 	(void)state;
-	assert_int_equal(bind_func_returns(f, &func, true, &ends, &err), 0);
+	assert_int_equal(bind_func_returns(f, &func, NULL, true, &ends, &err), 0);
 	assert_int_equal(err.nr_causes, 1);
 	assert_true(ends.by_return_probe);
 	assert_int_equal(ends.nr, 1);
 	assert_int_equal(ends.point[0].offset, func.offset);
 	func = site_func(f, "bad_bytes");
-	assert_int_equal(bind_func_returns(f, &func, true, &ends, &err), -EPERM);
+	assert_int_equal(bind_func_returns(f, &func, NULL, true, &ends, &err), -EPERM);
 }
 
 /* A C program that neither throws nor switches stacks: one return probe, on the true entry. */
@@ -121,7 +121,7 @@ static void test_plain(void **state)
 			TOCSIN_CLEANUP(bind_returns_done) struct bind_returns ends = {0};
 			struct elf_func func = site_func(f, names[k]);
 
-			assert_int_equal(bind_func_returns(f, &func, false, &ends, NULL), 0);
+			assert_int_equal(bind_func_returns(f, &func, NULL, false, &ends, NULL), 0);
 			assert_true(ends.by_return_probe);
 			assert_false(ends.switches_stacks);
 			assert_int_equal(ends.nr, 1);
@@ -138,7 +138,7 @@ static void expect_by_ends(const char *file, const char *name, const char *words
 	TOCSIN_CLEANUP(elf_file_freep) struct elf_file *f = site_open(file);
 	struct elf_func func = site_func(f, name);
 
-	assert_int_equal(bind_func_returns(f, &func, false, &ends, NULL), 0);
+	assert_int_equal(bind_func_returns(f, &func, NULL, false, &ends, NULL), 0);
 	assert_false(ends.by_return_probe);
 	if (!strstr(ends.why, words))
 		fail_msg("'%s' does not say '%s'", ends.why, words);
@@ -168,7 +168,7 @@ static void test_throws(void **state)
 		struct tocsin_err err = {0};
 		char text[2048];
 
-		if (bind_func_returns(f, &func, false, &ends, &err) != 0)
+		if (bind_func_returns(f, &func, NULL, false, &ends, &err) != 0)
 			fail_msg("%s: %s", names[k], tocsin_err_text(&err, text, sizeof(text)));
 		assert_false(ends.by_return_probe);
 		assert_true(ends.nr >= 1);
@@ -183,7 +183,7 @@ static void test_switches(void **state)
 	struct elf_func func = site_func(f, "take_turn");
 
 	(void)state;
-	assert_int_equal(bind_func_returns(f, &func, false, &ends, NULL), 0);
+	assert_int_equal(bind_func_returns(f, &func, NULL, false, &ends, NULL), 0);
 	assert_false(ends.by_return_probe);
 	assert_true(ends.switches_stacks);
 	assert_true(ends.nr >= 1);
@@ -202,7 +202,7 @@ static void test_libc(void **state)
 	assert_int_equal(elf_find_library(0, "libc.so.6", path, sizeof(path)), 0);
 	f = site_open_path(path);
 	func = site_func(f, "malloc");
-	assert_int_equal(bind_func_returns(f, &func, false, &ends, NULL), 0);
+	assert_int_equal(bind_func_returns(f, &func, NULL, false, &ends, NULL), 0);
 	assert_false(ends.by_return_probe);
 	assert_true(ends.switches_stacks);
 	assert_true(ends.nr >= 2);
@@ -228,7 +228,7 @@ static int check_func(const struct elf_func *func, void *arg)
 		assert_int_equal(again.cost, p.cost);
 		assert_int_equal(again.byte, p.byte);
 	}
-	if (bind_func_returns(t->f, func, false, &ends, NULL) != 0) {
+	if (bind_func_returns(t->f, func, NULL, false, &ends, NULL) != 0) {
 		t->refused++;
 		return 0;
 	}

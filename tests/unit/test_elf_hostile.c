@@ -52,7 +52,7 @@ static int ask_func(const struct elf_func *func, void *arg)
 		return ask->nr > 60;
 	(void)bind_func_entry(ask->f, func, ask->nr % 2, &p, NULL);
 	(void)bind_offset(ask->f, func->offset + 5, false, &p, NULL);
-	if (bind_func_returns(ask->f, func, ask->nr % 3 == 0, &ends, NULL) == 0)
+	if (bind_func_returns(ask->f, func, NULL, ask->nr % 3 == 0, &ends, NULL) == 0)
 		bind_returns_done(&ends);
 	return 0;
 }
