@@ -327,6 +327,18 @@ int watch_kernel_set_probe(struct watch_kernel *k, uint32_t cookie, const struct
 		       : 0;
 }
 
+/* A probe that is firing reads its place while it is written: so nothing else in it may change. */
+int watch_kernel_silence_probe(struct watch_kernel *k, uint32_t cookie)
+{
+	int map = bpf_map__fd(k->skel->maps.probes);
+	struct watch_probe probe;
+
+	if (bpf_map_lookup_elem(map, &cookie, &probe))
+		return -errno;
+	probe.action = ACT_NONE;
+	return bpf_map_update_elem(map, &cookie, &probe, BPF_ANY) ? -errno : 0;
+}
+
 /* Counted before they are dropped: a slot of a dropped section is taken by the next start. */
 int watch_kernel_drop_section(struct watch_kernel *k, uint32_t section, uint64_t *ret_open,
 			      struct tocsin_err *err)

@@ -78,6 +78,10 @@ struct watch_kernel *watch_kernel_close(struct watch_kernel *k);
 int watch_kernel_set_probe(struct watch_kernel *k, uint32_t cookie,
 			   const struct watch_probe *probe);
 
+/** watch_kernel_silence_probe() - the link with this cookie does nothing from here on. Return: 0,
+ * -errno. */
+int watch_kernel_silence_probe(struct watch_kernel *k, uint32_t cookie);
+
 /**
  * watch_kernel_drop_section() - open sections of this index are given up, and never fire.
  * @ret_open: how many there were; not those that pair by key, which are counted as abandoned.

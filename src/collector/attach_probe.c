@@ -154,11 +154,8 @@ unsigned attach_causes(const struct attach_job *j)
  * start that still fires would open what no stop closes. */
 void attachment_silence(struct watch_kernel *k, const struct attachment *a)
 {
-	static const struct watch_probe nothing; /* ACT_NONE */
-
 	for (size_t i = 0; i < a->nr; i++)
-		(void)watch_kernel_set_probe(k, a->cookie[i],
-					     &nothing); /* the place exists: cannot fail */
+		(void)watch_kernel_silence_probe(k, a->cookie[i]); /* it exists: cannot fail */
 }
 
 void attachment_done(struct attachment *a)
