@@ -185,12 +185,14 @@ static __noinline struct thread *thread_make(struct task_struct *task, __u32 sta
 
 	if (!task)
 		return NULL;
-	if (nr_threads >= max_threads) {
+	if (__sync_fetch_and_add(&nr_threads, 1) >= max_threads) { /* two may come at once */
+		__sync_fetch_and_add(&nr_threads, -1);
 		lose(LOSS_THREADS_FULL);
 		return NULL;
 	}
 	t = bpf_task_storage_get(&threads, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!t) {
+		__sync_fetch_and_add(&nr_threads, -1);
 		lose(LOSS_THREAD_NOMEM);
 		return NULL;
 	}
@@ -202,7 +204,6 @@ static __noinline struct thread *thread_make(struct task_struct *task, __u32 sta
 	t->born = now;
 	t->stint_in = now;
 	t->serial = now & ((1ull << 47) - 1);
-	__sync_fetch_and_add(&nr_threads, 1);
 	return t;
 }
 
