@@ -23,7 +23,7 @@ static int resolved(void)
 static unsigned ifunc_cpu = ~0u;
 
 /* In a static program there is no thread-local storage yet: only the question that needs none. */
-static int (*resolve(void))(void)
+__attribute__((used)) static int (*resolve(void))(void)
 {
 #ifdef LIFE_STATIC
 	ifunc_cpu = tocsin_cpu();

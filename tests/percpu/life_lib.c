@@ -14,7 +14,7 @@ static int resolved(void)
 
 static unsigned ifunc_cpu = ~0u;
 
-static int (*resolve(void))(void)
+__attribute__((used)) static int (*resolve(void))(void)
 {
 	ifunc_cpu = tocsin_cpu();
 	return resolved;
