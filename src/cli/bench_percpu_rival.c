@@ -13,30 +13,10 @@
 
 #include "../base/cleanup.h"
 #include "bench_percpu.h"
+#include "bench_program.h"
 #include "bench_worker.h"
 
 #define PROGRAM "tocsin-bench-rivals"
-
-/* Beside this program, or where it was installed. Return: 0, -ENOENT. */
-static int program_find(char *path, size_t size)
-{
-	char self[PATH_MAX];
-	ssize_t len = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	char *slash;
-
-	if (len > 0) {
-		self[len] = '\0';
-		slash = strrchr(self, '/');
-		if (slash) {
-			*slash = '\0';
-			if ((size_t)snprintf(path, size, "%s/%s", self, PROGRAM) < size &&
-			    access(path, X_OK) == 0)
-				return 0;
-		}
-	}
-	(void)snprintf(path, size, "%s/%s", TOCSIN_LIBEXECDIR, PROGRAM); /* a constant that fits */
-	return access(path, X_OK) == 0 ? 0 : -ENOENT;
-}
 
 /* In the child. */
 static void program_become(const char *path, const struct bench_rival *rival, int out_fd)
@@ -75,7 +55,7 @@ static double program_run(const struct bench_run *run, const struct bench_rival 
 	int fds[2];
 	pid_t pid;
 
-	if (program_find(path, sizeof(path)) < 0 || pipe2(fds, O_CLOEXEC))
+	if (bench_program_find(PROGRAM, path, sizeof(path)) < 0 || pipe2(fds, O_CLOEXEC))
 		return BENCH_NOT_HERE;
 	pid = bench_fork(run->cpu);
 	if (pid == 0)

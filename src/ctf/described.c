@@ -4,6 +4,7 @@
 #include "described.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "tocsin/types.h"
@@ -53,6 +54,12 @@ const struct control_label *ctf_described_label(const struct control_class *clas
 const char *ctf_described_text(const struct control_class *class, uint32_t at)
 {
 	return (const char *)class + at;
+}
+
+void ctf_described_name(const struct control_class *class, char *name, size_t size)
+{
+	(void)snprintf(name, size, "%s:%s", ctf_described_text(class, class->provider),
+		       ctf_described_text(class, class->name));
 }
 
 static bool is_integer(unsigned type)

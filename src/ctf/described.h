@@ -36,6 +36,9 @@ const struct control_label *ctf_described_label(const struct control_class *clas
 						const struct control_field *field, unsigned i);
 const char *ctf_described_text(const struct control_class *class, uint32_t at);
 
+/** ctf_described_name() - `provider:name` of a checked description, into 2 * CTF_NAME_MAX bytes. */
+void ctf_described_name(const struct control_class *class, char *name, size_t size);
+
 /** ctf_scalar_bytes() - size and alignment of a scalar type. Return: 0 for all others. */
 unsigned ctf_scalar_bytes(unsigned type);
 

@@ -25,6 +25,18 @@ void ctf_put_quoted(FILE *f, const char *text)
 	(void)fputc('"', f);
 }
 
+int ctf_text_take(FILE *f, char **text, const size_t *len, char **ret_text, size_t *ret_len)
+{
+	int failed = ferror(f);
+
+	/* Closing sets text and len, so it stands before their use whatever happened. */
+	if (fclose(f) || failed)
+		return -ENOMEM;
+	*ret_text = tocsin_take_ptr(text);
+	*ret_len = *len;
+	return 0;
+}
+
 static void put_uuid(FILE *f, const uint8_t uuid[static 16])
 {
 	for (unsigned i = 0; i < 16; i++)
@@ -195,16 +207,9 @@ int ctf_metadata_text(const struct ctf_trace_class *trace, const uint8_t uuid[st
 	char *text TOCSIN_CLEANUP(tocsin_free_charp) = NULL;
 	size_t len = 0;
 	FILE *f = open_memstream(&text, &len);
-	int failed;
 
 	if (!f)
 		return -ENOMEM;
 	ctf_put_trace(f, trace, uuid);
-	failed = ferror(f);
-	/* Closing sets text and len, so it stands before their use whatever happened. */
-	if (fclose(f) || failed)
-		return -ENOMEM;
-	*ret_text = tocsin_take_ptr(&text);
-	*ret_len = len;
-	return 0;
+	return ctf_text_take(f, &text, &len, ret_text, ret_len);
 }

@@ -53,6 +53,16 @@ void ctf_put_trace(FILE *f, const struct ctf_trace_class *trace,
 		   const uint8_t uuid[static 16]); /* all of a text */
 
 /**
+ * ctf_text_take() - close a stream that open_memstream() opened, and take what was written.
+ * @f:    closed in any case
+ * @text: where open_memstream() puts the text; NULL afterwards
+ * @len:  where it puts the length
+ *
+ * Return: 0, -ENOMEM something was not written.
+ */
+int ctf_text_take(FILE *f, char **text, const size_t *len, char **ret_text, size_t *ret_len);
+
+/**
  * ctf_metadata_text() - the metadata of a trace in CTF 1.8's language.
  * @trace:    its tables, lent
  * @uuid:     its 16 bytes of identity, as in every packet's head

@@ -224,8 +224,7 @@ static void put_event(FILE *f, const struct ctf_recorded_event *event, uint32_t 
 	struct ctf_names names;
 
 	names.nr = 0;
-	(void)snprintf(name, sizeof(name), "%s:%s", ctf_described_text(class, class->provider),
-		       ctf_described_text(class, class->name));
+	ctf_described_name(class, name, sizeof(name));
 	(void)fputs("event {\n\tname = ", f);
 	ctf_put_quoted(f, name);
 	(void)fprintf(f, ";\n\tid = %u;\n\tstream_id = %u;\n\tloglevel = %u;\n", event->id,
@@ -254,7 +253,6 @@ int ctf_recorded_metadata(const struct ctf_recorded *rec, char **ret_text, size_
 	struct ctf_clock monotonic = ctf_clock_monotonic(rec->trace->realtime_offset_ns);
 	size_t len = 0;
 	FILE *f = open_memstream(&text, &len);
-	int failed;
 
 	if (!f)
 		return -ENOMEM;
@@ -271,11 +269,5 @@ int ctf_recorded_metadata(const struct ctf_recorded *rec, char **ret_text, size_
 		for (size_t k = 0; k < s->nr_events; k++)
 			put_event(f, &s->event[k], s->id);
 	}
-	failed = ferror(f);
-	/* Closing sets text and len, so it stands before their use whatever happened. */
-	if (fclose(f) || failed)
-		return -ENOMEM;
-	*ret_text = tocsin_take_ptr(&text);
-	*ret_len = len;
-	return 0;
+	return ctf_text_take(f, &text, &len, ret_text, ret_len);
 }

@@ -12,20 +12,6 @@
 #include "metadata_event.h"
 #include "tocsin/types.h"
 
-static void put_text(FILE *f, const char *text)
-{
-	(void)fputc('"', f); /* a failure shows in ferror() at the end, here and below */
-	for (; *text; text++) {
-		unsigned char c = (unsigned char)*text;
-
-		if (c == '"' || c == '\\')
-			(void)fprintf(f, "\\%c", c);
-		else
-			(void)fputc(c >= 0x20 && c < 0x7f ? c : '?', f);
-	}
-	(void)fputc('"', f);
-}
-
 static void fragment(FILE *f, const char *type)
 {
 	(void)fprintf(f, "\x1e{\"type\":\"%s\"", type);
@@ -40,7 +26,7 @@ static void fragment_end(FILE *f)
 static void member(FILE *f, const char *name, bool is_first)
 {
 	(void)fputs(is_first ? "{\"name\":" : ",{\"name\":", f);
-	put_text(f, name);
+	ctf_put_quoted(f, name);
 	(void)fputs(",\"field-class\":", f);
 }
 
@@ -76,9 +62,9 @@ static void put_head(FILE *f, const struct ctf_recorded *rec)
 	(void)fputs("\",\"environment\":{", f);
 	for (unsigned i = 0; i < rec->trace->nr_env; i++) {
 		(void)fputs(i ? "," : "", f);
-		put_text(f, rec->trace->env[i].name);
+		ctf_put_quoted(f, rec->trace->env[i].name);
 		(void)fputs(":", f);
-		put_text(f, rec->trace->env[i].value);
+		ctf_put_quoted(f, rec->trace->env[i].value);
 	}
 	(void)fputs("},\"packet-header-field-class\":{\"type\":\"structure\",\"member-classes\":[",
 		    f);
@@ -175,7 +161,7 @@ static void put_own_stream(FILE *f, const struct ctf_stream_class *stream, unsig
 
 		fragment(f, "event-record-class");
 		(void)fprintf(f, ",\"data-stream-class-id\":%u,\"id\":%u,\"name\":", id, event->id);
-		put_text(f, event->name);
+		ctf_put_quoted(f, event->name);
 		(void)fputs(",\"payload-field-class\":{\"type\":\"structure\",\"member-classes\":[",
 			    f);
 		for (unsigned k = 0; k < event->nr_fields; k++)
@@ -237,7 +223,7 @@ static void put_enum(FILE *f, const struct control_class *class, const struct co
 		ctf_label_name(class, field, i, name, sizeof(name));
 		(void)fputs(any ? "," : "", f);
 		any = true;
-		put_text(f, name);
+		ctf_put_quoted(f, name);
 		(void)fputs(":[", f);
 		put_range(f, label, field->type);
 		(void)fputs("]", f);
@@ -276,7 +262,7 @@ static void put_field(FILE *f, const struct control_class *class, const struct c
 		(void)fputs("{\"type\":\"dynamic-length-array\",\"length-field-location\":"
 			    "{\"origin\":\"event-record-payload\",\"path\":[",
 			    f);
-		put_text(f, length);
+		ctf_put_quoted(f, length);
 		(void)fputs("]},\"element-field-class\":", f);
 		put_scalar(f, field->elem, is_hex);
 		(void)fputs("}", f);
@@ -285,7 +271,7 @@ static void put_field(FILE *f, const struct control_class *class, const struct c
 		(void)fputs("{\"type\":\"dynamic-length-blob\",\"length-field-location\":"
 			    "{\"origin\":\"event-record-payload\",\"path\":[",
 			    f);
-		put_text(f, length);
+		ctf_put_quoted(f, length);
 		(void)fputs("]}}", f);
 		break;
 	default:
@@ -329,11 +315,10 @@ static void put_event(FILE *f, const struct ctf_recorded_event *event, uint32_t 
 	struct ctf_names names;
 
 	names.nr = 0;
-	(void)snprintf(name, sizeof(name), "%s:%s", ctf_described_text(class, class->provider),
-		       ctf_described_text(class, class->name));
+	ctf_described_name(class, name, sizeof(name));
 	fragment(f, "event-record-class");
 	(void)fprintf(f, ",\"data-stream-class-id\":%u,\"id\":%u,\"name\":", stream_id, event->id);
-	put_text(f, name);
+	ctf_put_quoted(f, name);
 	(void)fprintf(f, ",\"attributes\":{\"tocsin\":{\"level\":%u}}", class->level);
 	if (event->contexts)
 		put_contexts(f, event->contexts);
@@ -352,7 +337,6 @@ int ctf_recorded_metadata_json(const struct ctf_recorded *rec, char **ret_text, 
 	struct ctf_clock monotonic = ctf_clock_monotonic(rec->trace->realtime_offset_ns);
 	size_t len = 0;
 	FILE *f = open_memstream(&text, &len);
-	int failed;
 
 	if (!f)
 		return -ENOMEM;
@@ -372,11 +356,5 @@ int ctf_recorded_metadata_json(const struct ctf_recorded *rec, char **ret_text, 
 		for (size_t k = 0; k < s->nr_events; k++)
 			put_event(f, &s->event[k], s->id);
 	}
-	failed = ferror(f);
-	/* Closing sets text and len, so it stands before their use whatever happened. */
-	if (fclose(f) || failed)
-		return -ENOMEM;
-	*ret_text = tocsin_take_ptr(&text);
-	*ret_len = len;
-	return 0;
+	return ctf_text_take(f, &text, &len, ret_text, ret_len);
 }
