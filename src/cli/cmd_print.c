@@ -107,34 +107,6 @@ static int signals_catch(void)
 
 /* ---- which events */
 
-static const struct ctf_value *named(const struct ctf_value *v, const struct ctf_value *end,
-				     const char *a, const char *b)
-{
-	for (; v < end; v += 1 + v->nr_below) {
-		if (v->name && v->type->kind == META_INT &&
-		    (strcmp(v->name, a) == 0 || strcmp(v->name, b) == 0))
-			return v;
-		if (v->name && v->type->kind == META_STRUCT && strcmp(v->name, "ctx") == 0) {
-			const struct ctf_value *inner =
-				named(v + 1, v + 1 + v->nr_below, a, b); /* no deeper: none in it */
-
-			if (inner)
-				return inner;
-		}
-	}
-	return NULL;
-}
-
-/* The process or thread of an event: from a context, else from a field. -1: not known. */
-static int64_t id_of(const struct ctf_values *values, const char *a, const char *b)
-{
-	const struct ctf_value *end = values->item + values->nr, *found = NULL;
-
-	for (const struct ctf_value *v = values->item; v < end && !found; v += 1 + v->nr_below)
-		found = named(v + 1, v + 1 + v->nr_below, a, b);
-	return found ? found->i : -1;
-}
-
 static bool is_name_wanted(const char *name)
 {
 	for (size_t i = 0; i < wanted.events.nr; i++)
@@ -147,30 +119,24 @@ static bool is_name_wanted(const char *name)
 static int is_wanted(struct printer *p, const struct trace_event *e)
 {
 	const struct ctf_values *values;
-	struct print_packet packet;
-	int64_t pid;
-	int r;
+	struct trace_who who;
+	int r = 0;
 
 	if (e->state != TRACE_EVENT)
 		return 1;
 	if (wanted.events.nr && !is_name_wanted(e->name))
 		return 0;
-	if (!p->where && !wanted.pid && !wanted.tid)
-		return 1;
-	r = trace_values(p->trace, &values);
+	if (wanted.pid || wanted.tid)
+		r = trace_who(&p->print.packets, p->trace, e, &who);
 	if (r < 0)
 		return r;
-	if (wanted.tid && id_of(values, "tid", "vtid") != (int64_t)wanted.tid)
+	if ((wanted.tid && who.tid != (int64_t)wanted.tid) ||
+	    (wanted.pid && who.pid != (int64_t)wanted.pid))
 		return 0;
-	if (wanted.pid) {
-		r = print_packet_of(&p->print, p->trace, e, &packet);
-		if (r < 0)
-			return r;
-		pid = id_of(values, "pid", "vpid");
-		if ((pid >= 0 ? pid : packet.pid) != (int64_t)wanted.pid)
-			return 0;
-	}
-	return !p->where || where_holds(p->where, values);
+	if (!p->where)
+		return 1;
+	r = trace_values(p->trace, &values);
+	return r < 0 ? r : where_holds(p->where, values);
 }
 
 struct known {

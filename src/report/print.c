@@ -2,10 +2,6 @@
 /* What the two forms of a printed trace share. */
 #include "print.h"
 
-#include <errno.h>
-#include <stdlib.h>
-#include <string.h>
-
 #define TOGETHER_BYTES ((size_t)64 * 1024) /* written at a time */
 
 void print_init(struct print *p, int fd, struct out_style style)
@@ -17,8 +13,7 @@ void print_init(struct print *p, int fd, struct out_style style)
 void print_done(struct print *p)
 {
 	out_done(&p->out);
-	free(p->packet);
-	p->packet = NULL;
+	trace_packets_done(&p->packets);
 }
 
 int print_flush(struct print *p)
@@ -38,51 +33,4 @@ int print_event(struct print *p, struct trace *t, const struct trace_event *e)
 	if (p->out.len >= TOGETHER_BYTES || p->is_flushed || p->out.failed)
 		return print_flush(p);
 	return 0;
-}
-
-static int packets_fit(struct print *p, unsigned stream)
-{
-	unsigned nr = p->nr_packets ?: 16;
-	struct print_packet *packet;
-
-	if (stream < p->nr_packets)
-		return 0;
-	while (nr <= stream)
-		nr *= 2;
-	packet = reallocarray(p->packet, nr, sizeof(*packet));
-	if (!packet)
-		return -ENOMEM;
-	for (unsigned i = p->nr_packets; i < nr; i++)
-		packet[i] = (struct print_packet){.packet = UINT64_MAX};
-	p->packet = packet;
-	p->nr_packets = nr;
-	return 0;
-}
-
-int print_packet_of(struct print *p, struct trace *t, const struct trace_event *e,
-		    struct print_packet *ret_packet)
-{
-	const struct ctf_values *values;
-	struct print_packet *packet;
-	int r = packets_fit(p, e->stream);
-
-	if (r < 0)
-		return r;
-	packet = &p->packet[e->stream];
-	if (packet->packet != e->packet) {
-		*packet = (struct print_packet){.packet = e->packet, .pid = -1, .cpu = -1};
-		r = trace_packet_values(t, &values);
-		for (size_t i = 0; r == 0 && i < values->nr; i++) {
-			const struct ctf_value *v = &values->item[i];
-
-			if (!v->name || (v->type->kind != META_INT && v->type->kind != META_ENUM))
-				continue;
-			if (strcmp(v->name, "pid") == 0 && v->u)
-				packet->pid = v->i;
-			else if (strcmp(v->name, "cpu_id") == 0)
-				packet->cpu = v->i;
-		}
-	}
-	*ret_packet = *packet;
-	return r;
 }

@@ -4,20 +4,13 @@
 
 /* The events of a trace, a line each: for people (print_text.c) or as JSON (print_json.c). */
 
-#include "../trace/trace.h"
+#include "../trace/who.h"
 #include "out.h"
 
 enum print_time {
 	PRINT_TIME_CLOCK,   /* 14:03:22.123456789, local */
 	PRINT_TIME_DATE,    /* 2026-11-22 14:03:22.123456789, local */
 	PRINT_TIME_SECONDS, /* 1795356202.123456789 */
-};
-
-/* What is known of a packet without looking at its events. */
-struct print_packet {
-	uint64_t packet; /* UINT64_MAX: nothing yet */
-	int64_t pid;     /* -1: not known */
-	int64_t cpu;
 };
 
 struct print {
@@ -32,8 +25,7 @@ struct print {
 	int64_t second;  /* whose text is in `clock` */
 	char clock[32];
 	size_t clock_len;
-	struct print_packet *packet; /* owned: of each stream */
-	unsigned nr_packets;
+	struct trace_packets packets;
 };
 
 /** print_init() - for a descriptor, which stays the caller's. */
@@ -54,10 +46,6 @@ int print_event(struct print *p, struct trace *t, const struct trace_event *e);
 int print_flush(struct print *p);
 
 /* ---- between its files */
-
-/** print_packet_of() - the packet that an event is in. Return: 0, or -ENOMEM. */
-int print_packet_of(struct print *p, struct trace *t, const struct trace_event *e,
-		    struct print_packet *ret_packet);
 
 int print_text_line(struct print *p, struct trace *t, const struct trace_event *e);
 int print_json_line(struct print *p, struct trace *t, const struct trace_event *e);

@@ -251,12 +251,7 @@ static void who_find(struct who *who, const struct ctf_value *v, const struct ct
 	}
 }
 
-static bool is_context(const struct ctf_value *v)
-{
-	return v->name && v->type->kind == META_STRUCT && strcmp(v->name, "ctx") == 0;
-}
-
-static void put_who(struct print *p, const struct who *who, const struct print_packet *packet)
+static void put_who(struct print *p, const struct who *who, const struct trace_packet *packet)
 {
 	struct out *o = &p->out;
 	int64_t pid = who->pid ? who->pid->i : packet->pid;
@@ -315,9 +310,9 @@ static int put_event(struct print *p, struct trace *t, const struct trace_event 
 {
 	const struct ctf_values *values;
 	const struct ctf_value *end;
-	struct print_packet packet;
+	struct trace_packet packet;
 	struct who who = {0};
-	int r = print_packet_of(p, t, e, &packet);
+	int r = trace_packet_of(&p->packets, t, e, &packet);
 
 	if (r == 0)
 		r = trace_values(t, &values);
@@ -327,7 +322,7 @@ static int put_event(struct print *p, struct trace *t, const struct trace_event 
 	for (const struct ctf_value *v = values->item; v < end; v += 1 + v->nr_below) {
 		if (v->scope != SCOPE_PAYLOAD)
 			who_find(&who, v + 1, v + 1 + v->nr_below);
-		else if (v->nr_below && is_context(v + 1))
+		else if (v->nr_below && trace_who_is_context(v + 1))
 			who_find(&who, v + 2, v + 2 + v[1].nr_below);
 	}
 	put_who(p, &who, &packet);
@@ -338,7 +333,7 @@ static int put_event(struct print *p, struct trace *t, const struct trace_event 
 	for (const struct ctf_value *v = values->item; v < end; v += 1 + v->nr_below) {
 		const struct ctf_value *first = v + 1;
 
-		if (v->scope == SCOPE_PAYLOAD && v->nr_below && is_context(first)) {
+		if (v->scope == SCOPE_PAYLOAD && v->nr_below && trace_who_is_context(first)) {
 			put_level(p, &who, first + 1, first + 1 + first->nr_below);
 			first += 1 + first->nr_below;
 		}
