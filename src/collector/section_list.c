@@ -7,14 +7,12 @@
  * worth saving.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "../abi/watch.h"
 #include "../base/cleanup.h"
+#include "../base/file.h"
 #include "section_scan.h"
 
 void section_list_done(struct section_list *list)
@@ -281,53 +279,6 @@ static int text_apply(struct reading *rd, char *text, size_t len)
 	return r;
 }
 
-/* All of a file, terminated. */
-static int file_read(int fd, char **ret_text, size_t *ret_len)
-{
-	TOCSIN_CLEANUP(tocsin_free_charp) char *text = NULL;
-	size_t len = 0, capacity = 0;
-
-	for (;;) {
-		ssize_t n;
-
-		if (len + 1 >= capacity) {
-			char *more;
-
-			capacity = capacity ? 2 * capacity : 16384;
-			more = realloc(text, capacity);
-			if (!more)
-				return -ENOMEM;
-			text = more;
-		}
-		n = read(fd, text + len, capacity - len - 1);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			break;
-		len += (size_t)n;
-		if (len > SECTION_FILE_MAX)
-			return -EFBIG;
-	}
-	text[len] = '\0';
-	*ret_text = tocsin_take_ptr(&text);
-	*ret_len = len;
-	return 0;
-}
-
-static int file_load(const char *path, char **ret_text, size_t *ret_len)
-{
-	TOCSIN_CLEANUP(tocsin_close_fdp) int fd = -1;
-
-	if (strcmp(path, "-") == 0)
-		return file_read(STDIN_FILENO, ret_text, ret_len);
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-	if (fd < 0)
-		return -errno;
-	return file_read(fd, ret_text, ret_len); /* of a directory: EISDIR */
-}
-
 int section_list_read(struct section_list *list, const char *path, struct tocsin_diag *diag)
 {
 	TOCSIN_CLEANUP(tocsin_free_charp) char *text = NULL;
@@ -339,7 +290,7 @@ int section_list_read(struct section_list *list, const char *path, struct tocsin
 	int r;
 
 	rd.file = strcmp(path, "-") == 0 ? "standard input" : path;
-	r = file_load(path, &text, &len);
+	r = file_load(path, SECTION_FILE_MAX, &text, &len);
 	if (r == 0)
 		r = list_copy(list, &next);
 	where.file = rd.file;

@@ -50,4 +50,18 @@ int print_flush(struct print *p);
 int print_text_line(struct print *p, struct trace *t, const struct trace_event *e);
 int print_json_line(struct print *p, struct trace *t, const struct trace_event *e);
 
+/*
+ * Pieces of JSON from foreign text and numbers: strings are made valid UTF-8, and what could act on
+ * a terminal is escaped; floats that are no numbers are strings.
+ */
+void print_json_key(struct out *o, const char *name); /* with a comma unless behind a '{' */
+void print_json_string(struct out *o, const char *text, size_t len);
+void print_json_float(struct out *o, double f);
+
+/** print_json_members() - values from @v up to @end as members of a JSON object that is open. */
+void print_json_members(struct out *o, const struct ctf_value *v, const struct ctf_value *end);
+
+/** print_json_value() - one value and all below it, without its name. */
+void print_json_value(struct out *o, const struct ctf_value *v);
+
 #endif

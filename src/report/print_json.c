@@ -23,7 +23,7 @@ static void put_code(struct out *o, uint32_t code)
 	}
 }
 
-static void put_string(struct out *o, const char *text, size_t len)
+void print_json_string(struct out *o, const char *text, size_t len)
 {
 	size_t good = 0, pos = 0;
 
@@ -59,15 +59,15 @@ static char last_char(const struct out *o)
 	return (char)(o->len ? o->buf[o->len - 1] : 0);
 }
 
-static void put_key(struct out *o, const char *name)
+void print_json_key(struct out *o, const char *name)
 {
 	if (last_char(o) != '{')
 		pen_char(o, ',');
-	put_string(o, name, strlen(name));
+	print_json_string(o, name, strlen(name));
 	pen_char(o, ':');
 }
 
-static void put_float(struct out *o, double f)
+void print_json_float(struct out *o, double f)
 {
 	if (isfinite(f))
 		out_add(o, "%.17g", f);
@@ -90,11 +90,11 @@ static bool put_plain(struct out *o, const struct ctf_value *v)
 	const char *label = v->type->kind == META_ENUM ? meta_label(v->type, v->u) : NULL;
 
 	if (v->is_text)
-		put_string(o, v->text, v->len);
+		print_json_string(o, v->text, v->len);
 	else if (v->type->kind == META_FLOAT)
-		put_float(o, v->f);
+		print_json_float(o, v->f);
 	else if (label)
-		put_string(o, label, strlen(label));
+		print_json_string(o, label, strlen(label));
 	else if (v->type->kind == META_INT || v->type->kind == META_ENUM)
 		put_integer(o, v);
 	else
@@ -107,8 +107,7 @@ static bool is_object(const struct ctf_value *v)
 	return v->type->kind == META_STRUCT || v->type->kind == META_VARIANT;
 }
 
-/* Values from @v up to @end, members of an object that is open. */
-static void put_members(struct out *o, const struct ctf_value *v, const struct ctf_value *end)
+void print_json_members(struct out *o, const struct ctf_value *v, const struct ctf_value *end)
 {
 	const struct ctf_value *close[3 * META_DEPTH_MAX];
 	char bracket[3 * META_DEPTH_MAX];
@@ -116,7 +115,7 @@ static void put_members(struct out *o, const struct ctf_value *v, const struct c
 
 	for (; v < end; v++) {
 		if (v->name)
-			put_key(o, v->name);
+			print_json_key(o, v->name);
 		else if (last_char(o) != '[')
 			pen_char(o, ',');
 		if (!put_plain(o, v) && depth < 3 * META_DEPTH_MAX) {
@@ -129,9 +128,18 @@ static void put_members(struct out *o, const struct ctf_value *v, const struct c
 	}
 }
 
+void print_json_value(struct out *o, const struct ctf_value *v)
+{
+	if (put_plain(o, v))
+		return;
+	pen_char(o, is_object(v) ? '{' : '[');
+	print_json_members(o, v + 1, v + 1 + v->nr_below);
+	pen_char(o, is_object(v) ? '}' : ']');
+}
+
 static void put_time(struct out *o, const char *key, int64_t t_ns)
 {
-	put_key(o, key);
+	print_json_key(o, key);
 	pen_i64(o, t_ns);
 }
 
@@ -140,11 +148,11 @@ static void put_stream(struct out *o, const struct trace *t, const struct trace_
 	const char *dir = trace_dir(t, e->stream), *name = trace_stream_name(t, e->stream);
 
 	if (trace_get_stats(t).traces > 1) {
-		put_key(o, "trace");
-		put_string(o, dir, strlen(dir));
+		print_json_key(o, "trace");
+		print_json_string(o, dir, strlen(dir));
 	}
-	put_key(o, "stream");
-	put_string(o, name, strlen(name));
+	print_json_key(o, "stream");
+	print_json_string(o, name, strlen(name));
 }
 
 /* Fields of a packet's head that are for the reader, not about the events. */
@@ -168,11 +176,11 @@ static int put_packet(struct out *o, struct trace *t)
 		if (is_bookkeeping(v))
 			continue;
 		if (!is_open) {
-			put_key(o, "packet");
+			print_json_key(o, "packet");
 			pen_char(o, '{');
 		}
 		is_open = true;
-		put_members(o, v, v + 1 + v->nr_below);
+		print_json_members(o, v, v + 1 + v->nr_below);
 	}
 	if (is_open)
 		pen_char(o, '}');
@@ -189,11 +197,11 @@ static int put_event(struct out *o, struct trace *t)
 		return r;
 	end = values->item + values->nr;
 	for (v = values->item; v < end; v += 1 + v->nr_below) {
-		put_key(o, v->scope == SCOPE_STREAM_CONTEXT  ? "stream_context"
-			   : v->scope == SCOPE_EVENT_CONTEXT ? "event_context"
-							     : "fields");
+		print_json_key(o, v->scope == SCOPE_STREAM_CONTEXT  ? "stream_context"
+				  : v->scope == SCOPE_EVENT_CONTEXT ? "event_context"
+								    : "fields");
 		pen_char(o, '{');
-		put_members(o, v + 1, v + 1 + v->nr_below);
+		print_json_members(o, v + 1, v + 1 + v->nr_below);
 		pen_char(o, '}');
 	}
 	return 0;
@@ -201,10 +209,10 @@ static int put_event(struct out *o, struct trace *t)
 
 static void put_loss(struct out *o, const struct trace_event *e)
 {
-	put_key(o, "events");
+	print_json_key(o, "events");
 	pen_u64(o, e->nr_lost);
 	if (e->nr_lost_packets) {
-		put_key(o, "packets");
+		print_json_key(o, "packets");
 		pen_u64(o, e->nr_lost_packets);
 	}
 	put_time(o, "begin_ns", e->lost_begin_ns);
@@ -223,8 +231,8 @@ int print_json_line(struct print *p, struct trace *t, const struct trace_event *
 	if (e->state == TRACE_EVENT || e->state == TRACE_LOSS) {
 		put_time(o, "time_ns", e->t_ns);
 		if (e->state == TRACE_EVENT) {
-			put_key(o, "name");
-			put_string(o, e->name, strlen(e->name));
+			print_json_key(o, "name");
+			print_json_string(o, e->name, strlen(e->name));
 		}
 		put_stream(o, t, e);
 	}
@@ -235,8 +243,8 @@ int print_json_line(struct print *p, struct trace *t, const struct trace_event *
 	} else if (e->state == TRACE_LOSS) {
 		put_loss(o, e);
 	} else {
-		put_key(o, "text");
-		put_string(o, e->wrong, strlen(e->wrong));
+		print_json_key(o, "text");
+		print_json_string(o, e->wrong, strlen(e->wrong));
 	}
 	pen_bytes(o, "}\n", 2);
 	return r;

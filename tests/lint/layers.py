@@ -25,7 +25,9 @@ ALLOWED = {
     "ctf": ["base", "abi", "analysis/model.h", "analysis/causes.def"],
     "trace": ["base", "abi", "ctf"],
     "report": ["base", "abi", "ctf", "trace", "analysis/model.h", "analysis/causes.def"],
-    "cli": ["base", "abi", "percpu", "ring", "elf", "automata", "bpf", "collector", "analysis", "ctf", "trace", "report"],
+    "query": ["base", "abi", "ctf", "trace", "report/out.h", "report/pen.h", "report/print.h", "report/trace.def"],
+    "cli": ["base", "abi", "percpu", "ring", "elf", "automata", "bpf", "collector", "analysis", "ctf", "trace", "report",
+            "query"],
 }
 # The kernel half is compiled for another machine: only layouts shared with it, whatever its loader may use.
 ALLOWED_IN_KERNEL = ["abi"]
