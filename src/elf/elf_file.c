@@ -27,7 +27,6 @@
 #include "insn.h"
 
 #define NOTE_GNU_BUILD_ID 3
-#define BUILD_ID_MAX      64
 
 static void elf_endp(Elf **elf)
 {
@@ -232,7 +231,7 @@ static size_t build_id_read(Elf *elf, uint8_t *buf)
 		while (data && (next = gelf_getnote(data, at, &note, &name, &desc))) {
 			if (note.n_type == NOTE_GNU_BUILD_ID && note.n_namesz == 4 &&
 			    memcmp((char *)data->d_buf + name, "GNU", 4) == 0 &&
-			    note.n_descsz >= 2 && note.n_descsz <= BUILD_ID_MAX) {
+			    note.n_descsz >= 2 && note.n_descsz <= ELF_BUILD_ID_MAX) {
 				memcpy(buf, (char *)data->d_buf + desc, note.n_descsz);
 				return note.n_descsz;
 			}
@@ -240,6 +239,11 @@ static size_t build_id_read(Elf *elf, uint8_t *buf)
 		}
 	}
 	return 0;
+}
+
+size_t elf_build_id(const struct elf_file *f, uint8_t id[ELF_BUILD_ID_MAX])
+{
+	return build_id_read(f->elf, id);
 }
 
 /* "/proc/PID/root" of a path that begins so, else "". */
@@ -259,8 +263,8 @@ static void open_debug_file(struct elf_file *f)
 {
 	TOCSIN_CLEANUP(tocsin_close_fdp) int fd = -1;
 	TOCSIN_CLEANUP(elf_endp) Elf *elf = NULL;
-	uint8_t id[BUILD_ID_MAX], other[BUILD_ID_MAX];
-	char hex[2 * BUILD_ID_MAX + 1], path[512];
+	uint8_t id[ELF_BUILD_ID_MAX], other[ELF_BUILD_ID_MAX];
+	char hex[2 * ELF_BUILD_ID_MAX + 1], path[512];
 	size_t len = build_id_read(f->elf, id);
 	struct stat st;
 	int n;

@@ -38,6 +38,11 @@ struct elf_file *elf_file_free(struct elf_file *f);
 
 void elf_file_freep(struct elf_file **f);
 
+#define ELF_BUILD_ID_MAX 64 /* bytes; linkers write 20 */
+
+/** elf_build_id() - what names the file's contents. Return: its length in bytes, 0: it has none. */
+size_t elf_build_id(const struct elf_file *f, uint8_t id[ELF_BUILD_ID_MAX]);
+
 /* Stretch of code with a name. */
 struct elf_func {
 	char name[256];  /* as in the symbol table (mangled), cut if longer; empty: known from

@@ -18,16 +18,17 @@ ALLOWED = {
     "ring": ["abi", "percpu"],
     "tracee": ["abi", "percpu", "ring"],
     "elf": ["base", "abi"],
+    "unwind": ["base", "abi", "elf"],
     "automata": ["base", "abi"],
     "bpf": ["base", "abi"],
-    "collector": ["base", "abi", "elf", "bpf", "ctf", "ring/reader.h"],
+    "collector": ["base", "abi", "elf", "unwind", "bpf", "ctf", "ring/reader.h"],
     "analysis": ["base", "abi", "collector/section.h"],
     "ctf": ["base", "abi", "analysis/model.h", "analysis/causes.def"],
     "trace": ["base", "abi", "ctf"],
     "report": ["base", "abi", "ctf", "trace", "analysis/model.h", "analysis/causes.def"],
     "query": ["base", "abi", "ctf", "trace", "report/out.h", "report/pen.h", "report/print.h", "report/trace.def"],
-    "cli": ["base", "abi", "percpu", "ring", "elf", "automata", "bpf", "collector", "analysis", "ctf", "trace", "report",
-            "query"],
+    "cli": ["base", "abi", "percpu", "ring", "elf", "unwind", "automata", "bpf", "collector", "analysis", "ctf", "trace",
+            "report", "query"],
 }
 # The kernel half is compiled for another machine: only layouts shared with it, whatever its loader may use.
 ALLOWED_IN_KERNEL = ["abi"]
