@@ -14,7 +14,7 @@
 
 #include "hist.h"
 
-#define TOCSIN_WATCH_ABI 2
+#define TOCSIN_WATCH_ABI 3
 
 enum tocsin_state {
 #define X(NAME, name, text) TS_##NAME,
@@ -84,11 +84,15 @@ enum watch_action {
 	      */
 
 struct watch_probe {
-	__u8 action;     /* enum watch_action */
-	__u8 flags;      /* WATCH_PROBE_* */
-	__u16 section;   /* index into sections, or the note's kind */
-	__s32 sp_adjust; /* added to the stack pointer to give that of the function's first
-			    instruction */
+	__u8 action;   /* enum watch_action */
+	__u8 flags;    /* WATCH_PROBE_* */
+	__u16 section; /* index into sections, or the note's kind */
+	union {
+		__s32 sp_adjust; /* of a uprobe: added to the stack pointer to give that of the
+				    function's first instruction */
+		__u32 next; /* of a tracepoint, whose sections share one link: the cookie of the
+			       next of them, 0: none */
+	};
 	__u64 budget_ns;
 	struct watch_arg key;
 	struct watch_arg arg[WATCH_ARGS];

@@ -127,17 +127,20 @@ GLOBAL int restart_prune(struct thread *t, __u32 section, __u64 user_sp)
 	return 0;
 }
 
-INLINE int section_start(void *ctx, __u64 cookie, __u64 user_sp)
+INLINE struct watch_probe *probe_of(__u32 cookie)
+{
+	return bpf_map_lookup_elem(&probes, &cookie);
+}
+
+INLINE int section_start(void *ctx, struct watch_probe *p, __u64 user_sp)
 {
 	struct task_struct *task;
 	struct open_section *o;
-	struct watch_probe *p;
 	struct cpu_state *c;
-	__u32 at = (__u32)cookie, i;
+	__u32 i;
 	struct thread *t;
 	__u64 now, deadline, sp = 0, word = 0;
 
-	p = bpf_map_lookup_elem(&probes, &at);
 	if (!p || p->action != ACT_START)
 		return 0;
 	task = bpf_get_current_task_btf();
@@ -218,17 +221,15 @@ INLINE __u32 slot_of_stop(struct thread *t, const struct watch_probe *p, __u64 s
 	return WATCH_OPEN;
 }
 
-INLINE int section_stop(void *ctx, __u64 cookie, __u64 user_sp)
+INLINE int section_stop(void *ctx, struct watch_probe *p, __u64 user_sp)
 {
 	struct task_struct *task;
 	struct open_section *o;
-	struct watch_probe *p;
 	struct watch_stats *st;
-	__u32 at = (__u32)cookie, i;
+	__u32 i;
 	struct thread *t;
 	__u64 now, sp = 0, ctl, elapsed;
 
-	p = bpf_map_lookup_elem(&probes, &at);
 	if (!p || p->action != ACT_STOP)
 		return 0;
 	now = bpf_ktime_get_ns();
@@ -278,25 +279,61 @@ INLINE int section_stop(void *ctx, __u64 cookie, __u64 user_sp)
 SEC("uprobe")
 int probe_start(struct pt_regs *ctx)
 {
-	return section_start(ctx, bpf_get_attach_cookie(ctx), ctx->sp);
+	return section_start(ctx, probe_of((__u32)bpf_get_attach_cookie(ctx)), ctx->sp);
 }
 
 SEC("uprobe")
 int probe_stop(struct pt_regs *ctx)
 {
-	return section_stop(ctx, bpf_get_attach_cookie(ctx), ctx->sp);
+	return section_stop(ctx, probe_of((__u32)bpf_get_attach_cookie(ctx)), ctx->sp);
+}
+
+/* The kernel attaches a program to a tracepoint once only: the sections that share one are a chain.
+ */
+struct record {
+	void *ctx;
+	__u32 at;
+	__u32 pad;
+};
+
+static long record_start_one(__u32 i, struct record *r)
+{
+	struct watch_probe *p = probe_of(r->at);
+
+	if (!p)
+		return 1;
+	section_start(r->ctx, p, 0);
+	r->at = p->next;
+	return !r->at;
+}
+
+static long record_stop_one(__u32 i, struct record *r)
+{
+	struct watch_probe *p = probe_of(r->at);
+
+	if (!p)
+		return 1;
+	section_stop(r->ctx, p, 0);
+	r->at = p->next;
+	return !r->at;
 }
 
 SEC("tp")
 int record_start(void *ctx)
 {
-	return section_start(ctx, bpf_get_attach_cookie(ctx), 0);
+	struct record r = {.ctx = ctx, .at = (__u32)bpf_get_attach_cookie(ctx)};
+
+	bpf_loop(WATCH_SECTIONS_MAX, record_start_one, &r, 0);
+	return 0;
 }
 
 SEC("tp")
 int record_stop(void *ctx)
 {
-	return section_stop(ctx, bpf_get_attach_cookie(ctx), 0);
+	struct record r = {.ctx = ctx, .at = (__u32)bpf_get_attach_cookie(ctx)};
+
+	bpf_loop(WATCH_SECTIONS_MAX, record_stop_one, &r, 0);
+	return 0;
 }
 
 /* The thread says what it is going to wait for; believed until it says that the wait is over. */

@@ -182,7 +182,7 @@ static int take_attached(struct attach *a)
 	int r = 0;
 
 	for (int s = 0; s < BENCH_SITES_NR && !r; s++)
-		r = bench_half_attach(&a->half, (enum bench_site)s, BUDGET_NS, -1, a->err);
+		r = bench_half_attach(&a->half, (enum bench_site)s, BUDGET_NS, 0, a->err);
 	for (int s = 0; s < BENCH_SITES_NR && !r; s++) {
 		r = bench_half_set(&a->half, (enum bench_site)s, BUDGET_NS, true);
 		r = r ?: take(a, site_value[s].empty, PAIR, (enum bench_site)s);

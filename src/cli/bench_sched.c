@@ -284,7 +284,7 @@ static int round_of(struct sched *s, unsigned round)
 	double loaded[PIPES_NR][MODES_NR] = {0}, after[PIPES_NR] = {0};
 	int r = bench_half_open(&s->half, 0, s->err);
 
-	r = r ?: bench_half_attach(&s->half, SITE, BUDGET_NS, -1, s->err);
+	r = r ?: bench_half_attach(&s->half, SITE, BUDGET_NS, 0, s->err);
 	(void)clock_nanosleep(CLOCK_MONOTONIC, 0, &settle, NULL);
 	for (int i = NOBODY; i < MODES_NR && !r; i++) {
 		int mode = round % 2 ? MODES_NR - i : i;

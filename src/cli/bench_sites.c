@@ -118,16 +118,18 @@ int bench_half_attach(struct bench_half *half, enum bench_site site, uint64_t bu
 		return tocsin_err_fail(r, err, "cannot define the bench's section");
 	for (unsigned i = 0; i < 2; i++) {
 		bool is_stop = i == 0; /* first: a start without a stop stays open */
-		struct watch_uprobe u = {.program = is_stop ? WATCH_PROBE_STOP : WATCH_PROBE_START,
-					 .pid = pid,
-					 .path = SELF,
-					 .cookie = cookie_of(site, is_stop)};
+		struct watch_place place = {.cookie = cookie_of(site, is_stop)};
+		struct watch_uprobes u = {.program = is_stop ? WATCH_PROBE_STOP : WATCH_PROBE_START,
+					  .pid = pid,
+					  .path = SELF,
+					  .place = &place,
+					  .nr = 1};
 
-		r = bench_site_offset(is_stop ? sites[site].end : sites[site].begin, &u.offset);
+		r = bench_site_offset(is_stop ? sites[site].end : sites[site].begin, &place.offset);
 		if (r)
 			return tocsin_err_fail(r, err, "cannot find the bench's own probe sites");
-		r = watch_kernel_attach_uprobe(half->kernel, &u,
-					       &half->link[2 * (size_t)site + is_stop], err);
+		r = watch_kernel_attach_uprobes(half->kernel, &u,
+						&half->link[2 * (size_t)site + is_stop], err);
 		if (r)
 			return r;
 	}
@@ -136,8 +138,7 @@ int bench_half_attach(struct bench_half *half, enum bench_site site, uint64_t bu
 
 void bench_half_detach(struct bench_half *half)
 {
-	for (size_t i = 0; i < sizeof(half->link) / sizeof(half->link[0]); i++) /* starts first */
-		half->link[i] = half->link[i] ? watch_link_close(half->link[i]) : NULL;
+	watch_links_close(half->link, sizeof(half->link) / sizeof(half->link[0]));
 }
 
 int bench_half_count(struct bench_half *half, enum bench_site site, struct bench_count *ret)

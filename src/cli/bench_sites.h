@@ -39,7 +39,7 @@ int bench_site_offset(bench_site_fn fn, uint64_t *ret_offset);
 /* The kernel half and the probes of a bench. */
 struct bench_half {
 	struct watch_kernel *kernel;
-	void *link[2 * BENCH_SITES_NR];
+	struct watch_link *link[2 * BENCH_SITES_NR];
 };
 
 /**
@@ -50,7 +50,7 @@ struct bench_half {
  */
 int bench_half_open(struct bench_half *half, pid_t pid, struct tocsin_err *err);
 
-/** bench_half_attach() - bind a section of this budget to a site, for one process or (-1) for all.
+/** bench_half_attach() - bind a section of this budget to a site, for one process or (0) for all.
  * Return: 0, or -errno. */
 int bench_half_attach(struct bench_half *half, enum bench_site site, uint64_t budget_ns, pid_t pid,
 		      struct tocsin_err *err);

@@ -25,7 +25,7 @@ static int attach_record(struct attach_job *j, const char *category, const char 
 	struct tocsin_nearest near;
 	char names[400];
 	uint32_t cookie;
-	void *link = NULL;
+	struct watch_link *link = NULL;
 	int r;
 
 	tocsin_nearest_init(&near, name);
@@ -46,9 +46,7 @@ static int attach_record(struct attach_job *j, const char *category, const char 
 						      &link, j->err);
 	if (r)
 		return r;
-	r = attachment_add(j->out, link, cookie);
-	if (r)
-		watch_link_close(link);
+	r = attachment_add_link(j->out, link);
 	(void)snprintf(names, sizeof(names), "%s %s:%s: tracepoint%s", j->role, category, name,
 		       strcmp(category, "syscalls")
 			       ? ""
@@ -122,6 +120,7 @@ int attach_section(struct watch_kernel *k, const struct section *section, uint32
 	j.program = WATCH_PROBE_START;
 	j.probe = probe_for(section, index, ACT_START);
 	r = r ?: attach_place(&j, section, &section->start);
+	attach_batch_done(&j.batch);
 	if (r) {
 		attachment_silence(k, &a);
 		attachment_done(&a);

@@ -29,9 +29,10 @@ struct attach_note {
 
 /* The probes of one section. */
 struct attachment {
-	void **link;
-	uint32_t *cookie; /* one a link */
-	size_t nr;
+	struct watch_link **link;
+	size_t nr_links, capacity_links;
+	uint32_t *cookie;
+	size_t nr; /* probes: cookies */
 	size_t capacity;
 	struct attach_note *note;
 	size_t nr_notes;
@@ -70,5 +71,8 @@ void attachment_silence(struct watch_kernel *k, const struct attachment *a);
 
 /** attachment_done() - detach; accepts a zeroed one. */
 void attachment_done(struct attachment *a);
+
+/** attachments_done() - the same for several, which takes hardly longer than for one. */
+void attachments_done(struct attachment *const *a, size_t nr);
 
 #endif

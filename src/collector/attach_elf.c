@@ -58,11 +58,11 @@ int attach_usdt_sites(struct attach_job *j, struct elf_file *elf, const struct f
 		r = r ?: key_from_usdt(j, &sites[i]);
 		if (!r && (j->probe.action == ACT_NOTE_BEGIN))
 			memcpy(j->probe.arg, sites[i].arg, sizeof(j->probe.arg));
-		r = r ?: attach_point(j, f, &p, false);
+		r = r ?: attach_point(j, &p, false);
 		if (!r && i == 0)
 			r = attach_say(j, f, &p, what, "");
 	}
-	return r;
+	return r ? attach_points_drop(j, r) : attach_points(j, f);
 }
 
 struct name_search {
@@ -137,7 +137,8 @@ static int attach_entry(struct attach_job *j, struct elf_file *elf, const struct
 
 	r = r ?: attach_say_forced(j, causes);
 	r = r ?: key_from_registers(j, place->name);
-	r = r ?: attach_point(j, f, &p, false);
+	r = r ?: attach_point(j, &p, false);
+	r = r ?: attach_points(j, f);
 	(void)snprintf(what, sizeof(what), "func:%s", place->name);
 	return r ?: attach_say(j, f, &p, what, "");
 }
@@ -154,7 +155,8 @@ static int attach_offset(struct attach_job *j, struct elf_file *elf, const struc
 				       "a section at a file offset has no arguments to pair by");
 	r = bind_offset(elf, place->offset, j->targets->force, &p, j->err);
 	r = r ?: attach_say_forced(j, causes);
-	r = r ?: attach_point(j, f, &p, false);
+	r = r ?: attach_point(j, &p, false);
+	r = r ?: attach_points(j, f);
 	return r ?: attach_say(j, f, &p, "offset", "");
 }
 
@@ -184,7 +186,8 @@ static int attach_returns(struct attach_job *j, struct elf_file *elf, const stru
 				"'%s' only jumps to another function: watch that one, or give an explicit stop",
 				place->name);
 	for (size_t i = 0; i < ends.nr && !r; i++)
-		r = attach_point(j, f, &ends.point[i], ends.by_return_probe);
+		r = attach_point(j, &ends.point[i], ends.by_return_probe);
+	r = r ? attach_points_drop(j, r) : attach_points(j, f);
 	if (!r) {
 		(void)snprintf(how, sizeof(how), " (%s)", ends.why);
 		r = ends.nr ? attach_say(j, f, &ends.point[0],

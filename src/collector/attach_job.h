@@ -8,6 +8,16 @@
 #include "attach.h"
 #include "attach_files.h"
 
+/* Places in one file that get the same program: their probes go into one link. */
+struct attach_batch {
+	struct {
+		struct bind_point bind;
+		struct watch_place place;
+	} * point;
+	size_t nr, capacity;
+	bool is_return;
+};
+
 struct attach_job {
 	struct watch_kernel *k;
 	const struct attach_targets *targets;
@@ -18,23 +28,36 @@ struct attach_job {
 	struct watch_probe probe; /* what each probe of this place does */
 	enum watch_program program;
 	int key; /* argument index, -1: none */
+	struct attach_batch batch;
 };
 
 /* --- attach_probe.c: single probes, all with the job's probe --- */
 
-/** attachment_add() - keep a link. Return: 0, or -ENOMEM. */
-int attachment_add(struct attachment *a, void *link, uint32_t cookie);
+/** attachment_add_link() - keep a link; takes it, and closes it on failure. Return: 0, or -ENOMEM.
+ */
+int attachment_add_link(struct attachment *a, struct watch_link *link);
 
 /** attachment_note() - keep a sentence for people. Return: 0, or -ENOMEM. */
 int attachment_note(struct attachment *a, const char *text);
 
-/** attach_cookie() - a place in the table of probes, filled. Return: 0, or -ENOSPC, -errno. */
+/** attach_cookie() - a place in the table of probes, filled, and the attachment's. Return: 0, or
+ * -ENOSPC, -ENOMEM, -errno. */
 int attach_cookie(struct attach_job *j, uint32_t *ret);
 
-/** attach_point() - one probe, for each target or for all, and a look whether it stands. Return: 0,
- * or -EPERM it does not, -ENOSPC, -errno. */
-int attach_point(struct attach_job *j, const struct file *f, const struct bind_point *p,
-		 bool is_return);
+/** attach_point() - one more probe of the batch, as the job's probe says. Return: as
+ * attach_cookie().
+ */
+int attach_point(struct attach_job *j, const struct bind_point *p, bool is_return);
+
+/** attach_points() - attach the batch, for each target or for all, look whether it stands, and
+ * empty it. Return: 0, or -EPERM one does not stand, -errno. */
+int attach_points(struct attach_job *j, const struct file *f);
+
+/** attach_points_drop() - forget the batch, which is not attached. Return: @r. */
+int attach_points_drop(struct attach_job *j, int r);
+
+/** attach_batch_done() - free what it holds. */
+void attach_batch_done(struct attach_batch *b);
 
 /** attach_say() - a sentence about a place that was bound. Return: 0, or -ENOMEM. */
 int attach_say(struct attach_job *j, const struct file *f, const struct bind_point *p,

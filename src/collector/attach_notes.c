@@ -106,6 +106,7 @@ int attach_notes(struct watch_kernel *k, const struct attach_targets *targets,
 		for (size_t n = 0; n < sizeof(doubts) / sizeof(doubts[0]) && !r; n++)
 			r = forgive_refusal(&j, attach_doubt(&j, elf, &files.item[i], n), 0);
 	}
+	attach_batch_done(&j.batch);
 	if (r) {
 		attachment_done(&a);
 		return r;

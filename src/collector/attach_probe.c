@@ -11,27 +11,34 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/cleanup.h"
 #include "attach_job.h"
 
-int attachment_add(struct attachment *a, void *link, uint32_t cookie)
+/* Room for one more of several arrays' elements. Return: 0, or -ENOMEM. */
+static int reserve(void *array, size_t size, size_t nr, size_t *capacity)
 {
-	if (a->nr == a->capacity) {
-		size_t capacity = a->capacity ? 2 * a->capacity : 8;
-		void **bigger = reallocarray(a->link, capacity, sizeof(*bigger));
-		uint32_t *cookies;
+	void **at = array, *bigger;
+	size_t wanted = *capacity ? 2 * *capacity : 8;
 
-		if (!bigger)
-			return -ENOMEM;
-		a->link = bigger;
-		cookies = reallocarray(a->cookie, capacity, sizeof(*cookies));
-		if (!cookies)
-			return -ENOMEM;
-		a->cookie = cookies;
-		a->capacity = capacity;
-	}
-	a->link[a->nr] = link;
-	a->cookie[a->nr++] = cookie;
+	if (nr < *capacity)
+		return 0;
+	bigger = reallocarray(*at, wanted, size);
+	if (!bigger)
+		return -ENOMEM;
+	*at = bigger;
+	*capacity = wanted;
 	return 0;
+}
+
+int attachment_add_link(struct attachment *a, struct watch_link *link)
+{
+	int r = reserve(&a->link, sizeof(*a->link), a->nr_links, &a->capacity_links);
+
+	if (r)
+		watch_links_close(&link, 1);
+	else
+		a->link[a->nr_links++] = link;
+	return r;
 }
 
 int attachment_note(struct attachment *a, const char *text)
@@ -47,8 +54,12 @@ int attachment_note(struct attachment *a, const char *text)
 
 int attach_cookie(struct attach_job *j, uint32_t *ret)
 {
-	int r = watch_kernel_set_probe(j->k, *j->next_cookie, &j->probe);
+	struct attachment *a = j->out;
+	int r = reserve(&a->cookie, sizeof(*a->cookie), a->nr, &a->capacity);
 
+	if (r)
+		return r;
+	r = watch_kernel_set_probe(j->k, *j->next_cookie, &j->probe);
 	if (r == -E2BIG)
 		return tocsin_err_fail(
 			-ENOSPC, j->err,
@@ -57,6 +68,7 @@ int attach_cookie(struct attach_job *j, uint32_t *ret)
 	if (r)
 		return tocsin_err_fail(r, j->err, "cannot tell the kernel half about a probe: %s",
 				       strerror(-r));
+	a->cookie[a->nr++] = *j->next_cookie;
 	*ret = (*j->next_cookie)++;
 	return 0;
 }
@@ -83,37 +95,80 @@ static int read_back(struct attach_job *j, const struct file *f, const struct bi
 		p->insn, f->path, (unsigned long long)p->offset);
 }
 
-int attach_point(struct attach_job *j, const struct file *f, const struct bind_point *p,
-		 bool is_return)
+int attach_point(struct attach_job *j, const struct bind_point *p, bool is_return)
 {
-	struct watch_uprobe u = {.program = j->program,
-				 .path = f->path,
-				 .offset = p->offset,
-				 .ref_ctr_offset = p->ref_ctr_offset,
-				 .is_return = is_return};
-	const struct attach_targets *t = j->targets;
-	size_t nr = t->open || !t->pids.nr ? 1 : t->pids.nr;
-	int r;
+	struct attach_batch *b = &j->batch;
+	uint32_t cookie;
+	int r = reserve(&b->point, sizeof(*b->point), b->nr, &b->capacity);
 
 	/* A return probe runs when the return address has been popped. */
 	j->probe.sp_adjust = is_return ? -8 : p->sp_adjust;
-	r = attach_cookie(j, &u.cookie);
-	for (size_t i = 0; i < nr && !r; i++) {
-		void *link = NULL;
+	r = r ?: attach_cookie(j, &cookie);
+	if (r)
+		return r;
+	b->is_return = is_return;
+	b->point[b->nr].bind = *p;
+	b->point[b->nr++].place = (struct watch_place){p->offset, p->ref_ctr_offset, cookie};
+	return 0;
+}
 
-		u.pid = t->open || !t->pids.nr ? -1 : t->pids.pid[i];
-		r = watch_kernel_attach_uprobe(j->k, &u, &link, j->err);
-		if (r == -ESRCH) { /* the process has ended since it was found */
+/* One link for each process that they are for, or one for all. */
+static int batch_attach(struct attach_job *j, const struct file *f, const struct watch_place *place)
+{
+	struct watch_uprobes u = {.program = j->program,
+				  .path = f->path,
+				  .is_return = j->batch.is_return,
+				  .place = place,
+				  .nr = j->batch.nr};
+	const struct attach_targets *t = j->targets;
+	bool for_all = t->open || !t->pids.nr;
+	size_t nr = for_all ? 1 : t->pids.nr;
+	int r = 0;
+
+	for (size_t i = 0; i < nr && !r; i++) {
+		struct watch_link *link = NULL;
+
+		u.pid = for_all ? 0 : t->pids.pid[i];
+		r = watch_kernel_attach_uprobes(j->k, &u, &link, j->err);
+		if (r == -ESRCH) /* the process has ended since it was found */
 			r = 0;
-			continue;
-		}
-		if (!r) {
-			r = attachment_add(j->out, link, u.cookie);
-			if (r)
-				watch_link_close(link);
-		}
+		else if (!r)
+			r = attachment_add_link(j->out, link);
 	}
-	return r ?: read_back(j, f, p);
+	return r;
+}
+
+int attach_points(struct attach_job *j, const struct file *f)
+{
+	struct attach_batch *b = &j->batch;
+	struct watch_place *place TOCSIN_CLEANUP(tocsin_free_voidp) = NULL;
+	int r = 0;
+
+	if (!b->nr)
+		return 0;
+	place = calloc(b->nr, sizeof(*place));
+	if (!place)
+		return -ENOMEM;
+	for (size_t i = 0; i < b->nr; i++)
+		place[i] = b->point[i].place;
+	r = batch_attach(j, f, place);
+	for (size_t i = 0; i < b->nr && !r; i++)
+		r = read_back(j, f, &b->point[i].bind);
+	b->nr = 0;
+	return r;
+}
+
+int attach_points_drop(struct attach_job *j, int r)
+{
+	j->out->nr -= j->batch.nr;
+	j->batch.nr = 0;
+	return r;
+}
+
+void attach_batch_done(struct attach_batch *b)
+{
+	free(b->point);
+	*b = (struct attach_batch){0};
 }
 
 int attach_say(struct attach_job *j, const struct file *f, const struct bind_point *p,
@@ -158,12 +213,31 @@ void attachment_silence(struct watch_kernel *k, const struct attachment *a)
 		(void)watch_kernel_silence_probe(k, a->cookie[i]); /* it exists: cannot fail */
 }
 
+void attachments_done(struct attachment *const *a, size_t nr)
+{
+	struct watch_link **all TOCSIN_CLEANUP(tocsin_free_voidp) = NULL;
+	size_t nr_all = 0;
+
+	for (size_t i = 0; i < nr; i++)
+		nr_all += a[i]->nr_links;
+	all = calloc(nr_all ?: 1, sizeof(*all));
+	nr_all = 0;
+	for (size_t i = 0; i < nr; i++) {
+		if (all && a[i]->nr_links)
+			memcpy(&all[nr_all], a[i]->link, a[i]->nr_links * sizeof(*all));
+		else if (!all) /* one after the other, then */
+			watch_links_close(a[i]->link, a[i]->nr_links);
+		nr_all += a[i]->nr_links;
+		free(a[i]->link);
+		free(a[i]->cookie);
+		free(a[i]->note);
+		*a[i] = (struct attachment){0};
+	}
+	if (all)
+		watch_links_close(all, nr_all);
+}
+
 void attachment_done(struct attachment *a)
 {
-	for (size_t i = 0; i < a->nr; i++)
-		watch_link_close(a->link[i]);
-	free(a->link);
-	free(a->cookie);
-	free(a->note);
-	*a = (struct attachment){0};
+	attachments_done(&a, 1);
 }

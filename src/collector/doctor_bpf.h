@@ -19,10 +19,6 @@
 #include "doctor_work.skel.h"
 #pragma GCC diagnostic pop
 
-/* Attach types that the headers of older kernels lack. */
-#define DOCTOR_TRACE_UPROBE_MULTI   48 /* 6.6 */
-#define DOCTOR_TRACE_UPROBE_SESSION 57 /* 6.13 */
-
 #define DOCTOR_NAPS \
 	100 /* how often to look for something that should have happened: 10 ms in all */
 

@@ -30,6 +30,7 @@
 #include "../base/cleanup.h"
 #include "../base/clock.h"
 #include "../base/parse.h"
+#include "../bpf/multi.h"
 #include "doctor_bpf.h"
 #include "doctor_probe.h"
 #include "sysfile.h"
@@ -271,50 +272,31 @@ void probe_sleepable(struct doctor *d, struct doctor_row *row)
 		doctor_yes(row, "read its stack in %u hits", seen->hits);
 }
 
-/* struct of bpf(BPF_LINK_CREATE) for many uprobes, which the headers of older kernels lack. */
-struct multi_attr {
-	uint32_t prog_fd;
-	uint32_t target_fd;
-	uint32_t attach_type;
-	uint32_t link_flags;
-	uint64_t path;
-	uint64_t offsets;
-	uint64_t ref_ctr_offsets;
-	uint64_t cookies;
-	uint32_t cnt;
-	uint32_t flags;
-	uint32_t pid;
-	uint32_t pad;
-};
-
-_Static_assert(sizeof(struct multi_attr) == 64, "layout of the kernel's union bpf_attr");
-
 /* Attach one program to two sites in one link, and pass both once. Return: hits, or -errno. */
-static int multi_try(unsigned attach_type)
+static int multi_try(void)
 {
-	const struct doctor_part part = {.program = "hit", .attach_type = attach_type};
+	const struct doctor_part part = {.program = "hit", .attach_type = MULTI_UPROBE};
 	struct site one = site_find(doctor_site_emulated), two = site_find(doctor_site_stepped);
 	uint64_t offsets[] = {one.offset, two.offset};
 	uint64_t cookies[] = {COOKIE, COOKIE + 1};
 	TOCSIN_CLEANUP(doctor_bpf_destroyp) struct doctor_bpf *object = NULL;
 	TOCSIN_CLEANUP(tocsin_close_fdp) int link = -1;
-	struct multi_attr attr = {0};
+	struct multi m = {.type = MULTI_UPROBE,
+			  .path = one.path,
+			  .offset = offsets,
+			  .cookie = cookies,
+			  .nr = sizeof(offsets) / sizeof(offsets[0]),
+			  .pid = getpid()};
 	int r = doctor_part_load(&part, &object);
 
 	if (r < 0)
 		return r;
 	if (!one.is_found || !two.is_found)
 		return -ENOENT;
-	attr.prog_fd = (uint32_t)bpf_program__fd(object->progs.hit);
-	attr.attach_type = attach_type;
-	attr.path = (uintptr_t)one.path;
-	attr.offsets = (uintptr_t)offsets;
-	attr.cookies = (uintptr_t)cookies;
-	attr.cnt = sizeof(offsets) / sizeof(offsets[0]);
-	attr.pid = (uint32_t)getpid();
-	link = (int)syscall(SYS_bpf, BPF_LINK_CREATE, &attr, sizeof(attr));
+	m.program = bpf_program__fd(object->progs.hit);
+	link = multi_attach(&m);
 	if (link < 0)
-		return -errno;
+		return link;
 	doctor_site_emulated();
 	doctor_site_stepped();
 	return (int)object->bss->hits;
@@ -322,25 +304,19 @@ static int multi_try(unsigned attach_type)
 
 void probe_uprobe_multi(struct doctor *d, struct doctor_row *row)
 {
-	int multi = multi_try(DOCTOR_TRACE_UPROBE_MULTI);
-	int session = multi_try(DOCTOR_TRACE_UPROBE_SESSION);
+	int multi = multi_try();
 
 	(void)d;
-	if (SITES_OF_OTHER_MACHINE) {
+	if (SITES_OF_OTHER_MACHINE)
 		doctor_no(row, 0, "tried on x86-64 only");
-	} else if (multi < 0) {
+	else if (multi < 0)
 		doctor_no(row, multi, "one link on two functions");
-	} else if (multi != 2) {
+	else if (multi != 2)
 		doctor_no(row, 0, "one link on two functions, each passed once: %d hits", multi);
-	} else if (session == 4) {
-		doctor_yes(row, "two functions in one link; sessions too");
-	} else {
-		doctor_partly(row, "two functions in one link; no sessions (%s)",
-			      session < 0 ? doctor_errno_name(session) : "hits missing");
-		doctor_means(row,
-			     "many probes are attached at once; entry and return take two links");
-		doctor_remedy(row, "Linux >= 6.13");
-	}
+	else if (!multi_is_known())
+		doctor_no(row, 0, "a link for one process fires in its first thread only");
+	else
+		doctor_yes(row, "two functions in one link");
 }
 
 void probe_nop5(struct doctor *d, struct doctor_row *row)

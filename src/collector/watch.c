@@ -175,13 +175,16 @@ int watch_open(const struct watch_options *opts, const struct watch_handlers *ha
 
 struct watch *watch_close(struct watch *w)
 {
+	struct attachment *all[WATCH_SECTIONS_MAX + 1];
+
 	if (!w)
 		return NULL;
 	for (unsigned i = 0; i < w->nr_entries; i++) {
-		attachment_done(&w->entry[i].attachment);
+		all[i] = &w->entry[i].attachment;
 		section_done(&w->entry[i].section);
 	}
-	attachment_done(&w->notes);
+	all[w->nr_entries] = &w->notes;
+	attachments_done(all, w->nr_entries + 1);
 	linked_close(w->linked);
 	for (unsigned i = 0; i < PENDING_MAX; i++)
 		free(w->pending[i].spell);

@@ -316,6 +316,50 @@ def syscall(run):
         check_equal(max(mine[0]["causes"], key=lambda c: c["ns"])["kind"], "ipc", f"cause: {mine[0]['verdict']}")
 
 
+def sleeps(run, watch_first, text):
+    """Sections of one tracepoint or system call, of a thread that goes through it N times, and what was closed and over."""
+    target = started(run, "read")
+    watch = run.watch("-p", str(target.pid), *(f"{name}: {text} < {budget}" for name, budget in watch_first))
+    return target, watch
+
+
+def closed_over(watch, name):
+    section = watch.section(name)
+    return section["closed"], section["over"]
+
+
+@suite.test("one system call in several sections, each with its own budget; they come and go by themselves")
+def same_syscall(run):
+    target, watch = sleeps(run, (("short", "1ms"), ("long", "1s"), ("mid", "2ms")), "syscall:read")
+    for words in (("remove", "short"), ("add", "late: syscall:read < 2500us"), ("remove", "mid"), ("add", "last: syscall:read < 2s")):
+        status, _, err = run.ctl(watch, *words)
+        check_equal(status, 0, f"exit status of ctl {words}\n{err}\n")
+    check_equal(target.go().finish(), 0, "exit status of the target")
+    watch.stop(losses=("stop_unmatched",))
+    made = len([o for o in target.objects() if o.get("s") == "read"])
+    check(made >= N, f"{made} reads")
+    for name, over in (("long", 0), ("late", made), ("last", 0)):
+        closed, late = closed_over(watch, name)
+        # the target also reads what lets it go, before and after
+        check(made <= closed <= made + 2 and over <= late <= over + 2, f"{name}: {closed} closed, {late} over, {made} were made")
+    for name in ("short", "mid"):
+        check_equal(closed_over(watch, name), (0, 0), f"{name}, which was removed")
+
+
+@suite.test("one tracepoint as start and stop of several sections")
+def same_tracepoint(run):
+    target, watch = sleeps(run, (("short", "1ms"), ("long", "10s")), "tracepoint:syscalls:sys_enter_read .. sys_exit_read")
+    status, _, err = run.ctl(watch, "add", "back: tracepoint:syscalls:sys_exit_read .. sys_enter_read < 1s")
+    check_equal(status, 0, f"exit status of ctl\n{err}\n")
+    check_equal(target.go().finish(), 0, "exit status of the target")
+    watch.stop(losses=("stop_unmatched",))
+    made = len([o for o in target.objects() if o.get("s") == "read"])
+    for name in ("short", "long"):
+        check(made <= closed_over(watch, name)[0] <= made + 2, f"{name}: {closed_over(watch, name)}, {made} were made")
+    check_equal((closed_over(watch, "short")[1] >= made, closed_over(watch, "long")[1]), (True, 0), "over budget")
+    check(closed_over(watch, "back")[0] >= made - 1, f"the other way round: {closed_over(watch, 'back')}")
+
+
 @suite.test("a system call that does not exist is refused")
 def syscall_unknown(run):
     target = started(run, "read")

@@ -242,6 +242,20 @@ def fail(run):
         watch.stop(status=want)
 
 
+@suite.test("Ctrl-C: hundred probes are gone with the summary, not some seconds later")
+def many_probes(run):
+    target = started(run)
+    names = ("kinds_work", "kinds_hidden", "probe_tick_begin", "probe_tick_end")
+    sections = [f"s{i}: func:{names[i % 4]} .. main < 1s" for i in range(50)]
+    watch = run.watch("-p", str(target.pid), *sections)
+    check("100 probes" in watch.err.text(), watch.err.text())
+    begin = time.monotonic()
+    watch.stop()
+    took = time.monotonic() - begin
+    run.note(f"gone after {took:.2f} s")
+    check(took < 2, f"{took:.1f} s from the signal to the end")  # one after the other, at 0.1 s each, they took 10
+
+
 @suite.test("--strict: nothing lost is still 0")
 def strict(run):
     target = started(run)
