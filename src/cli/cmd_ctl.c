@@ -69,20 +69,18 @@ static int request_make(int argc, char **argv, char *request, size_t len)
 
 int cmd_ctl(int argc, char **argv)
 {
-	char *answer TOCSIN_CLEANUP(tocsin_free_charp) = malloc(CTL_ANSWER_MAX);
+	char *answer TOCSIN_CLEANUP(tocsin_free_charp) = NULL;
 	char request[CTL_REQUEST_MAX];
 	struct tocsin_err err = {0};
 	int operands, after, status, r;
 	bool ok = false;
 
 	status = cli_parse(&cmd_ctl_usage, argc, argv, &operands, &after);
-	if (status < 0 && !answer)
-		status = CLI_FAILED;
 	if (status < 0)
 		status = request_make(argc - operands, argv + operands, request, sizeof(request));
 	if (status >= 0)
 		return status;
-	r = ctl_ask((pid_t)wanted.pid, request, &ok, answer, CTL_ANSWER_MAX, &err);
+	r = ctl_ask((pid_t)wanted.pid, request, &ok, &answer, &err);
 	if (r)
 		return cli_fail(r == -ENOENT || r == -ENOTUNIQ ? CLI_USAGE : CLI_FAILED, &err);
 	if (ok) {

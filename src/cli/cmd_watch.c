@@ -237,7 +237,7 @@ static struct watch_options options_make(const struct pid_set *pids,
 
 static void reread(struct run *run)
 {
-	struct section_list list TOCSIN_CLEANUP(section_list_done) = {0};
+	struct section_list list TOCSIN_CLEANUP(section_list_done) = {.keeps_removals = true};
 	struct tocsin_err err = {0};
 	struct tocsin_diag diag;
 	unsigned before = watch_nr_sections(run->watch);

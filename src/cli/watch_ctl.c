@@ -14,37 +14,42 @@ void watch_say_bound(const struct watch *w, unsigned i)
 		(void)fprintf(stderr, "%s: %s\n", watch_section(w, i, NULL)->name, a->note[n].text);
 }
 
-static bool ctl_list(struct watch *w, char *answer, size_t len)
+static bool ctl_list(struct watch *w, FILE *answer)
 {
 	char line[SECTION_TEXT_MAX];
-	size_t used = 0;
 
-	for (unsigned i = 0; i < watch_nr_sections(w) && used < len - 1; i++) {
+	for (unsigned i = 0; i < watch_nr_sections(w); i++) {
 		bool active;
 		const struct section *s = watch_section(w, i, &active);
 
 		if (active)
-			used += (size_t)snprintf(answer + used, len - used, "%s\n",
-						 section_normal(s, line, sizeof(line)));
+			(void)fprintf(answer, "%s\n", section_normal(s, line, sizeof(line)));
 	}
 	return true;
 }
 
+static void say_causes(const struct tocsin_err *err, FILE *answer)
+{
+	char text[4096];
+
+	(void)fputs(tocsin_err_text(err, text, sizeof(text)), answer);
+}
+
 /* What came of a removal. */
 static bool ctl_removed(int r, const char *what, uint64_t nr_open, const struct tocsin_err *err,
-			char *answer, size_t len)
+			FILE *answer)
 {
 	if (r == -ENOENT && !err->nr_causes)
-		(void)snprintf(answer, len, "no section %s\n", what);
+		(void)fprintf(answer, "no section %s\n", what);
 	else if (r)
-		(void)tocsin_err_text(err, answer, len);
+		say_causes(err, answer);
 	else if (nr_open)
-		(void)snprintf(answer, len, "%llu of it %s open and given up\n",
-			       (unsigned long long)nr_open, nr_open == 1 ? "was" : "were");
+		(void)fprintf(answer, "%llu of it %s open and given up\n",
+			      (unsigned long long)nr_open, nr_open == 1 ? "was" : "were");
 	return r == 0;
 }
 
-bool watch_ctl_answer(void *arg, const char *request, char *answer, size_t len)
+bool watch_ctl_answer(void *arg, const char *request, FILE *answer)
 {
 	struct watch *w = arg;
 	struct tocsin_err err = {0};
@@ -56,31 +61,33 @@ bool watch_ctl_answer(void *arg, const char *request, char *answer, size_t len)
 	int r;
 
 	if (!strcmp(request, "list"))
-		return ctl_list(w, answer, len);
+		return ctl_list(w, answer);
 	if (!strncmp(request, "remove ", 7)) {
 		r = watch_remove_name(w, request + 7, &nr_open, &err);
 		(void)snprintf(what, sizeof(what), "'%s'", request + 7);
-		return ctl_removed(r, what, nr_open, &err, answer, len);
+		return ctl_removed(r, what, nr_open, &err, answer);
 	}
 	if (strncmp(request, "add ", 4)) {
-		(void)snprintf(answer, len, "unknown request '%.40s'\n", request);
+		(void)fprintf(answer, "unknown request '%.40s'\n", request);
 		return false;
 	}
 	r = section_parse(request + 4, "request", 0, &kind, &s, &diag);
 	if (r) {
-		(void)tocsin_diag_text(&diag, answer, len);
+		char text[4096];
+
+		(void)fputs(tocsin_diag_text(&diag, text, sizeof(text)), answer);
 		return false;
 	}
 	if (kind == SECTION_LINE_REMOVE) {
 		r = watch_remove_at(w, s.start.path, s.start.offset, &nr_open, &err);
 		(void)snprintf(what, sizeof(what), "at '%s'", request + 5); /* behind "add -" */
 		section_done(&s);
-		return ctl_removed(r, what, nr_open, &err, answer, len);
+		return ctl_removed(r, what, nr_open, &err, answer);
 	}
 	if (kind == SECTION_LINE_ADD)
 		r = watch_add(w, &s, &err);
 	if (r)
-		(void)tocsin_err_text(&err, answer, len);
+		say_causes(&err, answer);
 	else if (kind == SECTION_LINE_ADD)
 		watch_say_bound(w, watch_nr_sections(w) - 1);
 	section_done(&s);

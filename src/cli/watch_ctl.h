@@ -5,7 +5,7 @@
 /* The requests of `tocsin ctl`, answered by the watch. */
 
 #include <stdbool.h>
-#include <stddef.h>
+#include <stdio.h>
 
 #include "../collector/watch.h"
 
@@ -17,7 +17,7 @@
  *
  * Return: was it done? Thread-safe: no. Signal-safe: no.
  */
-bool watch_ctl_answer(void *arg, const char *request, char *answer, size_t len);
+bool watch_ctl_answer(void *arg, const char *request, FILE *answer);
 
 /** watch_say_bound() - where the probes of a section were placed, to standard error. */
 void watch_say_bound(const struct watch *w, unsigned i);

@@ -202,25 +202,30 @@ static int write_all(int fd, const char *text, size_t len)
 
 int ctl_server_serve(struct ctl_server *s, ctl_answer_fn fn, void *arg)
 {
-	char *answer TOCSIN_CLEANUP(tocsin_free_charp) = malloc(CTL_ANSWER_MAX);
 	int fd TOCSIN_CLEANUP(tocsin_close_fdp) = accept4(s->fd, NULL, NULL, SOCK_CLOEXEC);
 	struct timeval patience = {.tv_usec = 100000};
-	char request[CTL_REQUEST_MAX];
+	char *text TOCSIN_CLEANUP(tocsin_free_charp) = NULL;
+	char request[CTL_REQUEST_MAX], head[32];
+	size_t len = 0;
+	FILE *answer;
 	bool ok;
 
 	if (fd < 0)
 		return errno == EAGAIN || errno == ECONNABORTED ? 0 : -errno;
-	if (!answer)
-		return -ENOMEM;
 	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience,
 			 sizeof(patience)); /* default: wait longer */
 	if (read_request(fd, request, sizeof(request)) < 0)
 		return 0; /* a peer that says nothing is answered nothing */
 	request[strcspn(request, "\n")] = 0;
-	answer[0] = 0;
-	ok = fn(arg, request, answer, CTL_ANSWER_MAX);
-	if (!write_all(fd, ok ? "ok\n" : "error\n", ok ? 3 : 6))
-		(void)write_all(fd, answer, strlen(answer)); /* the peer has gone: its loss */
+	answer = open_memstream(&text, &len);
+	if (!answer)
+		return -ENOMEM;
+	ok = fn(arg, request, answer);
+	if (fclose(answer)) /* memory: what was done is done, and the peer sees no answer */
+		return -ENOMEM;
+	(void)snprintf(head, sizeof(head), "%s %zu\n", ok ? "ok" : "error", len);
+	if (!write_all(fd, head, strlen(head)))
+		(void)write_all(fd, text, len); /* the peer has gone, or sees that it was cut */
 	return 0;
 }
 
@@ -282,17 +287,62 @@ static int reach(pid_t pid, struct tocsin_err *err)
 	return fd;
 }
 
-int ctl_ask(pid_t pid, const char *request, bool *ret_ok, char *answer, size_t len,
-	    struct tocsin_err *err)
+/* All that comes until the peer closes its side. */
+static int read_answer(int fd, char **ret, size_t *ret_len)
+{
+	char *text TOCSIN_CLEANUP(tocsin_free_charp) = NULL;
+	size_t have = 0, room = 0;
+	ssize_t n;
+
+	do {
+		if (have + 1 >= room) {
+			char *bigger;
+
+			room = room ? 2 * room : 65536;
+			if (room > 2 * CTL_ANSWER_MAX)
+				return -EMSGSIZE;
+			bigger = realloc(text, room);
+			if (!bigger)
+				return -ENOMEM;
+			text = bigger;
+		}
+		n = read(fd, text + have, room - have - 1);
+		if (n < 0)
+			return -errno;
+		have += (size_t)n;
+	} while (n);
+	text[have] = 0;
+	*ret = tocsin_take_ptr(&text);
+	*ret_len = have;
+	return 0;
+}
+
+/* The head of an answer says how much text follows. Return: its length, or -EPROTO. */
+static ssize_t head_parse(const char *answer, size_t len, bool *ret_ok)
+{
+	const char *newline = memchr(answer, '\n', len);
+	char number[24];
+	uint64_t said;
+
+	*ret_ok = !strncmp(answer, "ok ", 3);
+	if (!newline || (!*ret_ok && strncmp(answer, "error ", 6) != 0))
+		return -EPROTO;
+	answer += *ret_ok ? 3 : 6;
+	(void)snprintf(number, sizeof(number), "%.*s", (int)(newline - answer), answer);
+	if (tocsin_parse_u64(number, &said) || said > CTL_ANSWER_MAX)
+		return -EPROTO;
+	return (ssize_t)said;
+}
+
+int ctl_ask(pid_t pid, const char *request, bool *ret_ok, char **ret_answer, struct tocsin_err *err)
 {
 	int fd TOCSIN_CLEANUP(tocsin_close_fdp) = -1;
+	char *answer TOCSIN_CLEANUP(tocsin_free_charp) = NULL;
 	struct timeval patience = {.tv_sec = 10}; /* an attach takes a second */
 	size_t have = 0, head;
-	ssize_t n = 1;
-	bool ok;
+	ssize_t said;
 	int r;
 
-	answer[0] = 0;
 	if (!pid) {
 		r = find_watch(&pid, err);
 		if (r)
@@ -307,22 +357,20 @@ int ctl_ask(pid_t pid, const char *request, bool *ret_ok, char *answer, size_t l
 	r = write_all(fd, request, strlen(request));
 	if (!r && shutdown(fd, SHUT_WR))
 		r = -errno;
-	while (!r && n > 0 && have < len - 1) {
-		n = read(fd, answer + have, len - 1 - have);
-		if (n < 0)
-			r = -errno;
-		else
-			have += (size_t)n;
-	}
-	answer[have] = 0;
-	ok = strncmp(answer, "ok\n", 3) == 0;
-	if (!r && !ok && strncmp(answer, "error\n", 6) != 0)
-		r = -EPROTO;
+	r = r ?: read_answer(fd, &answer, &have);
 	if (r)
 		return tocsin_err_fail(r, err, "no answer from the watch %d: %s", pid,
 				       strerror(-r));
-	*ret_ok = ok;
-	head = ok ? 3 : 6;
+	said = head_parse(answer, have, ret_ok);
+	if (said < 0)
+		return tocsin_err_fail((int)said, err, "no answer from the watch %d: %s", pid,
+				       strerror((int)-said));
+	head = strcspn(answer, "\n") + 1;
+	if (have - head != (size_t)said)
+		return tocsin_err_fail(-EPROTO, err,
+				       "the answer of the watch %d was cut: %zu of %zd bytes came",
+				       pid, have - head, said);
 	memmove(answer, answer + head, have - head + 1);
+	*ret_answer = tocsin_take_ptr(&answer);
 	return 0;
 }

@@ -106,6 +106,10 @@ struct section_list {
 	struct section *item;
 	size_t nr;
 	size_t capacity;
+	/* Of a list that is read for a running watch: what it takes away that it does not have. */
+	bool keeps_removals;
+	struct section *removal; /* with start, text, file and line only */
+	size_t nr_removals;
 };
 
 /**
@@ -129,6 +133,9 @@ int section_list_remove(struct section_list *list, const char *path, uint64_t of
  * section_list_apply() - parse one line and add or remove what it says.
  *
  * The parameters are those of section_parse(). On failure @list is as it was.
+ *
+ * A line that takes away what is not in the list is -ENOENT, or, where keeps_removals is set, kept
+ * in `removal`.
  *
  * Return: 0, what section_parse() and section_list_add() return, or -ENOENT nothing to remove;
  * @diag says which.

@@ -22,6 +22,9 @@ void section_list_done(struct section_list *list)
 	for (size_t i = 0; i < list->nr; i++)
 		section_done(&list->item[i]);
 	free(list->item);
+	for (size_t i = 0; i < list->nr_removals; i++)
+		section_done(&list->removal[i]);
+	free(list->removal);
 	*list = (struct section_list){0};
 }
 
@@ -185,20 +188,41 @@ static bool place_copy(const struct place *p, struct place *ret_place)
 	       text_copy(p->name, &ret_place->name);
 }
 
+static bool section_copy(const struct section *s, struct section *ret)
+{
+	*ret = *s;
+	ret->name = ret->text = NULL;
+	ret->start = ret->stop = (struct place){0};
+	return text_copy(s->name, &ret->name) && text_copy(s->text, &ret->text) &&
+	       place_copy(&s->start, &ret->start) && place_copy(&s->stop, &ret->stop);
+}
+
+/* Takes @s's contents on success and leaves it zeroed. */
+static int removal_keep(struct section_list *list, struct section *s)
+{
+	struct section *bigger =
+		reallocarray(list->removal, list->nr_removals + 1, sizeof(*bigger));
+
+	if (!bigger)
+		return -ENOMEM;
+	list->removal = bigger;
+	list->removal[list->nr_removals++] = *s;
+	*s = (struct section){0};
+	return 0;
+}
+
 static int list_copy(const struct section_list *list, struct section_list *ret_list)
 {
-	struct section_list copy = {0};
+	struct section_list copy = {.keeps_removals = list->keeps_removals};
 	bool is_whole = list_reserve(&copy, list->nr) == 0;
 
-	for (size_t i = 0; i < list->nr && is_whole; i++) {
-		const struct section *s = &list->item[i];
-		struct section *c = &copy.item[copy.nr++];
+	for (size_t i = 0; i < list->nr && is_whole; i++)
+		is_whole = section_copy(&list->item[i], &copy.item[copy.nr++]);
+	for (size_t i = 0; i < list->nr_removals && is_whole; i++) {
+		struct section s;
 
-		*c = *s;
-		c->name = c->text = NULL;
-		c->start = c->stop = (struct place){0};
-		is_whole = text_copy(s->name, &c->name) && text_copy(s->text, &c->text) &&
-			   place_copy(&s->start, &c->start) && place_copy(&s->stop, &c->stop);
+		is_whole = section_copy(&list->removal[i], &s) && !removal_keep(&copy, &s);
+		section_done(&s);
 	}
 	if (!is_whole) {
 		section_list_done(&copy);
@@ -224,6 +248,8 @@ int section_list_apply(struct section_list *list, const char *line, const char *
 		const struct tocsin_where where = where_of(&s, strlen(s.text));
 
 		r = section_list_remove(list, s.start.path, s.start.offset);
+		if (r < 0 && list->keeps_removals)
+			r = removal_keep(list, &s);
 		if (r < 0)
 			tocsin_diag_set(diag, &where, "no section starts at offset 0x%llx of '%s'",
 					(unsigned long long)s.start.offset, s.start.path);

@@ -253,7 +253,8 @@ int watch_add(struct watch *w, struct section *s, struct tocsin_err *err)
 	return 0;
 }
 
-static int entry_remove(struct watch *w, unsigned i, struct tocsin_err *err)
+/* From here on its probes do nothing; they are taken away by attachments_done(). */
+static int entry_end(struct watch *w, unsigned i, struct tocsin_err *err)
 {
 	struct entry *e = &w->entry[i];
 	int r;
@@ -261,7 +262,6 @@ static int entry_remove(struct watch *w, unsigned i, struct tocsin_err *err)
 	e->removed_ns = clock_now_ns();
 	attachment_silence(w->kernel, &e->attachment);
 	r = watch_kernel_drop_section(w->kernel, i, &e->nr_open_at_removal, err);
-	attachment_done(&e->attachment);
 	e->active = false;
 	return r;
 }
@@ -274,24 +274,35 @@ void watch_silence(struct watch *w)
 
 static int remove_and_count(struct watch *w, unsigned i, uint64_t *ret_open, struct tocsin_err *err)
 {
-	int r = entry_remove(w, i, err);
+	int r = entry_end(w, i, err);
 
+	attachment_done(&w->entry[i].attachment);
 	if (!r)
 		*ret_open = w->entry[i].nr_open_at_removal;
 	return r;
 }
 
-int watch_remove_at(struct watch *w, const char *path, uint64_t offset, uint64_t *ret_open,
-		    struct tocsin_err *err)
+/* The active section that starts at this offset. Return: its place, or nr_entries. */
+static unsigned find_start(const struct watch *w, const char *path, uint64_t offset)
 {
-	for (unsigned i = 0; i < w->nr_entries; i++) {
+	unsigned i;
+
+	for (i = 0; i < w->nr_entries; i++) {
 		const struct section *s = &w->entry[i].section;
 
 		if (w->entry[i].active && s->start.kind == PLACE_OFFSET &&
 		    s->start.offset == offset && s->start.path && !strcmp(s->start.path, path))
-			return remove_and_count(w, i, ret_open, err);
+			break;
 	}
-	return -ENOENT;
+	return i;
+}
+
+int watch_remove_at(struct watch *w, const char *path, uint64_t offset, uint64_t *ret_open,
+		    struct tocsin_err *err)
+{
+	unsigned i = find_start(w, path, offset);
+
+	return i < w->nr_entries ? remove_and_count(w, i, ret_open, err) : -ENOENT;
 }
 
 int watch_remove_name(struct watch *w, const char *name, uint64_t *ret_open, struct tocsin_err *err)
@@ -302,22 +313,53 @@ int watch_remove_name(struct watch *w, const char *name, uint64_t *ret_open, str
 	return -ENOENT;
 }
 
-int watch_reread(struct watch *w, struct section_list *list, struct tocsin_err *err)
+/* What a file takes away, wherever it came from. */
+static int removals_do(struct watch *w, const struct section_list *list, struct tocsin_err *err)
 {
 	int first = 0;
 
-	for (unsigned i = 0; i < w->nr_entries; i++) {
-		bool kept = false;
-		int r = 0;
+	for (size_t k = 0; k < list->nr_removals; k++) {
+		const struct section *gone = &list->removal[k];
+		unsigned i = find_start(w, gone->start.path, gone->start.offset);
+		int r;
 
-		if (!w->entry[i].section.line)
-			continue; /* of the command line, or added while running: no file has it */
-		for (size_t k = 0; k < list->nr && w->entry[i].active; k++)
-			kept |= !strcmp(list->item[k].text, w->entry[i].section.text);
-		if (w->entry[i].active && !kept)
-			r = entry_remove(w, i, err);
+		if (i < w->nr_entries)
+			r = entry_end(w, i, err);
+		else
+			r = tocsin_err_fail(-ENOENT, err, "%s:%u: no section starts at %s",
+					    gone->file, gone->line, gone->text + 1);
 		first = first ?: r;
 	}
+	return first;
+}
+
+/* Is it of a file, and not in the list? */
+static bool is_left_out(const struct entry *e, const struct section_list *list)
+{
+	if (!e->active || !e->section.line)
+		return false; /* of the command line, or added while running: no file has it */
+	for (size_t k = 0; k < list->nr; k++)
+		if (!strcmp(list->item[k].text, e->section.text))
+			return false;
+	return true;
+}
+
+int watch_reread(struct watch *w, struct section_list *list, struct tocsin_err *err)
+{
+	struct attachment *gone[WATCH_SECTIONS_MAX];
+	unsigned nr_gone = 0;
+	int first = removals_do(w, list, err);
+
+	for (unsigned i = 0; i < w->nr_entries; i++) {
+		int r = 0;
+
+		if (is_left_out(&w->entry[i], list))
+			r = entry_end(w, i, err);
+		first = first ?: r;
+		if (!w->entry[i].active && w->entry[i].attachment.nr_links)
+			gone[nr_gone++] = &w->entry[i].attachment;
+	}
+	attachments_done(gone, nr_gone);
 	for (size_t k = 0; k < list->nr; k++) {
 		bool known = false;
 		int r;

@@ -96,8 +96,9 @@ int watch_remove_name(struct watch *w, const char *name, uint64_t *ret_open,
 		      struct tocsin_err *err);
 
 /**
- * watch_reread() - make the active sections equal to a list: those of other text are removed, new
- * ones attached.
+ * watch_reread() - make the active sections of files equal to a list: those of other text are
+ * removed, new ones attached. What the list takes away (`removal`) goes also where it is of the
+ * command line, or was added while running.
  * @list: emptied of what was taken
  *
  * A section that cannot be attached is left out with its cause in @err; the others are done.

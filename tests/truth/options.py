@@ -19,6 +19,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 
+import elf
 import machine
 from tocsin import TOCSIN, Suite, check, check_equal, target_path, with_libraries
 
@@ -436,6 +437,49 @@ def added_in_vain(run):
     section = watch.section("tick")
     check_equal([section[k] for k in ("closed", "over", "fired", "abandoned")], [0] * 4, "counts of one that nobody ran")
     check_equal(watch.violations(), [], "violations")
+
+
+@suite.test("SIGHUP: -PATH:START takes away what the command line and ctl have added, and is said where there is none")
+def hang_up_removal(run):
+    path = pathlib.Path(run.scratch, "budgets")
+    path.write_text(TICK + "\n")
+    program = target_path("kinds")
+    offset = {name: elf.Elf(program).offset(name) for name in ("kinds_work", "kinds_hidden", "probe_a_begin", "probe_a_end", "main")}
+    lines = [f"p {program}:{offset[name]} {offset['main']} threshold=1000000" for name in ("kinds_work", "kinds_hidden")]
+    target = started(run)
+    watch = run.watch("-p", str(target.pid), "--budgets", str(path), lines[0])
+    for text in (lines[1], f"more: {program}:{offset['probe_a_begin']} .. {program}:{offset['probe_a_end']} < 1s"):
+        status, _, err = run.ctl(watch, "add", text)
+        check_equal(status, 0, f"exit status of ctl\n{err}\n")
+    names = ("kinds_work", "kinds_hidden", "probe_a_begin")
+    check_equal(len(run.ctl(watch, "list")[1].splitlines()), 4, "sections")
+    reload(run, target, watch, path, TICK + "\n" + "".join(f"-{program}:{offset[name]}\n" for name in names))
+    left = ["tick: usdt:kinds:tick_begin .. usdt:kinds:tick_end < 1ms"]
+    check_equal(run.ctl(watch, "list")[1].splitlines(), left, f"what is left\n{watch.err.text()}\n")
+    check("no section" not in watch.err.text(), watch.err.text())
+    reload(run, target, watch, path, TICK + f"\n-{program}:{offset['main']}\n")
+    check(f"{path}:2: no section starts at {program}:" in watch.err.text(), f"not said: {watch.err.text()}")
+    check_equal(run.ctl(watch, "list")[1].splitlines(), left, "what is left")
+    ended(target)
+    watch.stop()
+    check_equal(len(watch.violations()), 4, "violations of the one that stayed")
+
+
+@suite.test("ctl list: all of a hundred kilobytes")
+def ctl_list_long(run):
+    deep = pathlib.Path(run.scratch, *(["d" * 200] * 4))
+    deep.mkdir(parents=True)
+    path = deep / "kinds"
+    shutil.copy(target_path("kinds"), path)
+    budgets = pathlib.Path(run.scratch, "budgets")
+    text = [f"s{i}: func:{path}:kinds_work .. func:{path}:main < 1s" for i in range(60)]
+    budgets.write_text("\n".join(text) + "\n")
+    target = started(run)
+    watch = run.watch("-p", str(target.pid), "--budgets", str(budgets))
+    status, out, err = run.ctl(watch, "list")
+    check_equal((status, out.splitlines()), (0, text), f"the list, of {len(out)} bytes\n{err}\n")
+    check(len(out) > 98304, f"only {len(out)} bytes")
+    watch.stop()
 
 
 @suite.test("SIGHUP with a malformed file: said, and the old budgets stay")
