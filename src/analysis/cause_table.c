@@ -14,7 +14,7 @@
 struct entry {
 	enum cause_kind kind;
 	enum tocsin_state state;
-	struct peer peer; /* tid is the process; 0 with a comm: several */
+	struct peer peer; /* tid is the process, of a lock the thread; 0 with a comm: several */
 	const char *syscall;
 	char *subject; /* owned */
 	uint64_t ns;
@@ -55,9 +55,13 @@ static uint64_t sum(uint64_t a, uint64_t b)
 	return __builtin_add_overflow(a, b, &c) ? UINT64_MAX : c;
 }
 
-static uint32_t peer_process(const struct peer *p)
+/* Who holds a lock is one thread, and which one is what is to be known; who wakes or is in the way
+ * is a process. */
+static uint32_t peer_number(const struct cause *c)
 {
-	return p->tgid ?: p->tid;
+	if (c->kind == CAUSE_LOCK || c->kind == CAUSE_KERNEL_LOCK)
+		return c->peer.tid;
+	return c->peer.tgid ?: c->peer.tid;
 }
 
 static bool is_same_reason(const struct entry *e, const struct cause *c)
@@ -77,7 +81,7 @@ static struct entry *entry_find(struct cause_table *t, const struct cause *c, bo
 
 		if (!is_same_reason(e, c))
 			continue;
-		if (e->peer.tid == peer_process(&c->peer))
+		if (e->peer.tid == peer_number(c))
 			return e;
 		if (any_process && c->peer.comm[0]) {
 			e->peer.tid = 0;
@@ -133,7 +137,7 @@ static void cause_add(struct cause_table *t, const struct cause *c)
 				    .peer = c->peer,
 				    .syscall = c->syscall,
 				    .subject = subject};
-		e->peer.tid = peer_process(&c->peer);
+		e->peer.tid = peer_number(c);
 	}
 	e->ns = sum(e->ns, c->ns);
 	if (c->confidence == CONFIDENCE_LIKELY)

@@ -20,9 +20,10 @@ struct cause_table *cause_table_free(struct cause_table *t);
  * cause_table_add() - put the causes of an explained violation to the totals.
  *
  * One entry a kind, class of subject ("row lock", whatever the transaction) and peer (process and
- * name). When CAUSE_TABLE_MAX entries are in use a new peer is put to another of its name for the
- * same reason, which then stands for several; else the smallest entry gives way to a larger one and
- * goes to the rest. Violations that are VIOLATION_OPEN have no causes and add nothing.
+ * name; the thread of those that hold a lock). When CAUSE_TABLE_MAX entries are in use a new peer
+ * is put to another of its name for the same reason, which then stands for several; else the
+ * smallest entry gives way to a larger one and goes to the rest. Violations that are VIOLATION_OPEN
+ * have no causes and add nothing.
  *
  * Never fails: what finds no memory goes to the rest. Thread-safe: per object. Signal-safe: no.
  */

@@ -442,9 +442,13 @@ static int arm(struct run *run, const struct watch_options *opts,
 	       const struct watch_handlers *handlers, struct section_list *list)
 {
 	struct tocsin_err err = {0};
-	int r = watch_open(opts, handlers, &run->watch, &err);
-	bool loaded = !r;
+	bool loaded;
+	int r;
 
+	if (process_check_numbers(&err))
+		return cli_fail(run->has_child ? CLI_WATCH_FAILED : CLI_FAILED, &err);
+	r = watch_open(opts, handlers, &run->watch, &err);
+	loaded = !r;
 	while (!r && list->nr) {
 		r = watch_add(run->watch, &list->item[0], &err);
 		if (!r) {

@@ -15,6 +15,7 @@
 #include "../base/parse.h"
 #include "../bpf/watch.h"
 #include "doctor_probe.h"
+#include "process.h"
 
 struct doctor_half {
 	pthread_t thread;
@@ -39,8 +40,10 @@ static void *half_main(void *arg)
 	cfg.max_deadlines = 64;
 	cfg.ring_bytes = 64u << 10;
 	half->r = watch_kernel_open(&cfg, &kernel, &half->err);
-	if (half->r == 0)
+	if (half->r == 0) {
 		(void)watch_kernel_close(kernel);
+		half->r = process_check_numbers(&half->err);
+	}
 	half->took_ns = clock_now_ns() - began;
 	return NULL;
 }

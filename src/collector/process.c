@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "../base/cleanup.h"
 #include "../base/parse.h"
@@ -112,6 +113,41 @@ const char *process_comm(pid_t pid, char *buf, size_t len)
 
 	(void)snprintf(buf, len, "%s", stat_read(pid, &st) ? "?" : st.comm);
 	return buf;
+}
+
+/* The kernel gives the first pid namespace a fixed inode (PROC_PID_INIT_INO). */
+#define PID_NS_FIRST "pid:[4026531836]"
+
+/* Return: 0, or -ENOENT. */
+static int link_read(const char *path, char *buf, size_t len)
+{
+	ssize_t n = readlink(path, buf, len - 1);
+
+	buf[n < 0 ? 0 : n] = 0;
+	return n < 0 ? -ENOENT : 0;
+}
+
+int process_check_numbers(struct tocsin_err *err)
+{
+	char self[32], namespace[64];
+	uint64_t number;
+
+	if (link_read("/proc/self", self, sizeof(self)) ||
+	    link_read("/proc/self/ns/pid", namespace, sizeof(namespace)))
+		return tocsin_err_fail(
+			-ENOTSUP, err,
+			"/proc does not show this process: it is not mounted, or is that of another pid namespace");
+	if (strcmp(namespace, PID_NS_FIRST) != 0)
+		return tocsin_err_fail(
+			-ENOTSUP, err,
+			"this is inside a pid namespace, where processes have other numbers than in the kernel half: "
+			"run tocsin outside of it (nsenter -t 1 -m -p, docker run --pid=host, hostPID: true)");
+	if (tocsin_parse_u64(self, &number) || number != (uint64_t)getpid())
+		return tocsin_err_fail(
+			-ENOTSUP, err,
+			"/proc is that of another pid namespace: this process is %d, and %s there",
+			getpid(), self);
+	return 0;
 }
 
 pid_t process_of_thread(pid_t tid)

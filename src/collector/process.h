@@ -26,6 +26,17 @@ void pid_set_done(struct pid_set *set);
  * 0, or -errno. */
 int process_find_comm(const char *comm, struct pid_set *set);
 
+/**
+ * process_check_numbers() - do processes have the same numbers here, in /proc, and in the kernel
+ * half?
+ *
+ * The kernel half sees those of the first pid namespace, and a number of another one is another
+ * process there.
+ *
+ * Return: 0, or -ENOTSUP (@err says what differs, and the remedy).
+ */
+int process_check_numbers(struct tocsin_err *err);
+
 /** process_of_thread() - whose thread it is. Return: 0: there is none. */
 pid_t process_of_thread(pid_t tid);
 

@@ -133,6 +133,28 @@ def gone(run):
     refused(run, "-p", str(process.pid), TICK, says=(str(process.pid),))
 
 
+@suite.test("inside a pid namespace a number is another process for the kernel half: refused, with the reason", needs=REAL + ("namespace",))
+def inside_namespace(run):
+    target = started(run)
+    inner = f"{target_path('kinds')} tick 4 3000 500 <&- >&- & exec {TOCSIN} watch -p $! -d 1s '{TICK}'"
+    for mount, words in ((["--mount-proc"], ("inside a pid namespace", "nsenter")), ([], ("inside a pid namespace",))):
+        for command in (["sh", "-c", inner], [TOCSIN, "watch", "-a", "-d", "1s", f"usdt:{target_path('kinds')}:kinds:tick_begin .. tick_end < 1ms"]):
+            one = run.program("unshare", "-p", "-f", *mount, *command, stdin=subprocess.DEVNULL)
+            check_equal(one.wait(), 3, f"exit status of {command}\n{one.err.text()}\n")
+            for word in words:
+                check(word in one.err.text(), f"no word of '{word}': {one.err.text()}")
+    doctor = run.program("unshare", "-p", "-f", "--mount-proc", TOCSIN, "doctor", stdin=subprocess.DEVNULL)
+    doctor.wait()
+    check("inside a pid namespace" in doctor.out.text(), f"doctor says nothing of it: {doctor.out.text()}")
+    # The other way round: a /proc of a namespace that we are not in.
+    holder = run.program("unshare", "-p", "-f", "-m", "--mount-proc", "sleep", "100")
+    time.sleep(0.5)
+    child = pathlib.Path(f"/proc/{holder.pid}/task/{holder.pid}/children").read_text().split()[0]
+    one = run.program("nsenter", "-t", child, "-m", TOCSIN, "watch", "-p", str(target.pid), "-d", "1s", TICK, stdin=subprocess.DEVNULL)
+    check_equal(one.wait(), 3, f"exit status with a foreign /proc\n{one.err.text()}\n")
+    check("another pid namespace" in one.err.text(), f"the reason: {one.err.text()}")
+
+
 @suite.test("process numbers that are none")
 def wrong_pids(run):
     for text in ("0", "-1", "abc", "99999999999", "12x", ""):

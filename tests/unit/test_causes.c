@@ -137,6 +137,34 @@ static void test_keys(void **state)
 	(void)cause_table_free(t);
 }
 
+/* Who holds a lock is a thread: two of one process are two, and are named. */
+static void test_holders(void **state)
+{
+	struct cause_table *t = cause_table_new();
+	struct cause c = cause(CAUSE_LOCK, 2 * MS, 900, "java", "mutex (0x7f00)");
+	struct top top;
+
+	(void)state;
+	c.peer.tid = 901;
+	add(t, c);
+	c.peer.tid = 902;
+	c.ns = MS;
+	add(t, c);
+	c = cause(CAUSE_KERNEL_LOCK, MS / 2, 900, "java", "kernel mutex");
+	c.peer.tid = 903;
+	add(t, c);
+	top = top_of(t);
+	assert_int_equal(top.nr, 3);
+	assert_string_equal(top.cause[0].text,
+			    "blocked 2 ms on a mutex held by java 900 (thread 901)");
+	assert_string_equal(top.cause[1].text,
+			    "blocked 1 ms on a mutex held by java 900 (thread 902)");
+	assert_string_equal(top.cause[2].text,
+			    "blocked 500 us on a kernel mutex held by java 900 (thread 903)");
+	free(top.cause);
+	(void)cause_table_free(t);
+}
+
 static void test_confidence(void **state)
 {
 	struct cause_table *t = cause_table_new();
@@ -251,10 +279,10 @@ static void test_overflow(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_empty),    cmocka_unit_test(test_grouped),
-		cmocka_unit_test(test_keys),     cmocka_unit_test(test_confidence),
-		cmocka_unit_test(test_full),     cmocka_unit_test(test_bounded),
-		cmocka_unit_test(test_overflow),
+		cmocka_unit_test(test_empty),      cmocka_unit_test(test_grouped),
+		cmocka_unit_test(test_keys),       cmocka_unit_test(test_holders),
+		cmocka_unit_test(test_confidence), cmocka_unit_test(test_full),
+		cmocka_unit_test(test_bounded),    cmocka_unit_test(test_overflow),
 	};
 
 	return cmocka_run_group_tests_name("causes", tests, NULL, NULL);

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef TOCSIN_BPF_WATCH_KERNEL_H
+#define TOCSIN_BPF_WATCH_KERNEL_H
+
+/* What the files of the loader share; see watch.h for what they offer. */
+
+#include <stdarg.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "watch.h"
+/* bpftool's generated code is not ours to mend */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wsign-conversion"
+#pragma GCC diagnostic ignored "-Wcast-qual"
+#include "watch.skel.h"
+#pragma GCC diagnostic pop
+
+struct hook; /* watch_probes.c */
+
+struct watch_kernel {
+	struct watch_bpf *skel;
+	struct ring_buffer *ring;
+	struct watch_stats *per_cpu; /* scratch for one section's statistics of all CPUs */
+	int nr_cpus;
+	bool has_btf;
+	bool has_multi; /* probes go into links of many */
+	struct hook *hooks;
+	bool throttle_known;
+	bool has_task_lookup;
+	watch_event_fn fn;
+	void *arg;
+};
+
+/** watch_keep_complaint() - for libbpf_set_print(): keeps the last warning, which has the kernel's
+ * own words. */
+int watch_keep_complaint(enum libbpf_print_level level, const char *fmt, va_list args)
+	__attribute__((format(printf, 2, 0)));
+
+#endif
