@@ -16,7 +16,20 @@
  *	struct tocsin_percpu      a struct for each CPU, changed by one of a set of operations
  *	                          (tocsin_percpu_op), or by any function on any CPU's copy
  *	                          (tocsin_do_on_cpu)
- *	<tocsin/pool.h>           memory, <tocsin/rcu.h> read-copy-update
+ *	<tocsin/pool.h>           memory for items of one size, any number of CPUs and handlers
+ *	<tocsin/rcu.h>            read-copy-update (this header includes both)
+ *	<tocsin/keyed.h>          an item for each 64-bit key, on the two
+ *	<tocsin/pmc.h>            cycles and instructions of the thread
+ *
+ *	struct tocsin_counter *stats;                                   C11 and C++17
+ *	int err = tocsin_counter_new(NR_STATS, &stats);                 0 or -errno
+ *	...
+ *	tocsin_counter_add(stats, REQUESTS, 1);                         any thread, any handler
+ *	printf("%" PRIu64, tocsin_counter_sum(stats, REQUESTS));
+ *
+ * Link with libtocsin: $(pkg-config --cflags --libs tocsin). docs/howto/percpu.md says which to
+ *take and what it costs; examples/percpu has a program for each. Errors are negative errno values,
+ *errno itself is left alone.
  *
  * What may run beside what, on one object:
  *
@@ -316,8 +329,8 @@ TOCSIN_API int tocsin_do_on_each(struct tocsin_percpu *p, const uint64_t *mask, 
 				 tocsin_cpu_fn fn, void *arg);
 
 /* The element of a list; put it into your struct. */
-struct tocsin_node {
-	struct tocsin_node *next;
+struct tocsin_link {
+	struct tocsin_link *next;
 };
 
 enum tocsin_op_code {
@@ -340,7 +353,7 @@ struct tocsin_op {
 	uint64_t value;     /* in or out, as the code says */
 	uint64_t expect;    /* CMPSTORE */
 	union {
-		struct tocsin_node *node; /* PUSH in, POP out */
+		struct tocsin_link *node; /* PUSH in, POP out */
 		const void *src;          /* COPY, lent */
 	} u;
 };

@@ -24,7 +24,8 @@
  * or _exit().
  *
  * A thread that ends inside a section does not block updaters for ever: they ask the kernel whether
- * it still lives. siglongjmp() out of a handler that interrupted a section leaves the section open:
+ * it still lives. One that had no slot does block them: nobody knows whose its count was.
+ * siglongjmp() out of a handler that interrupted a section leaves the section open:
  * tocsin_rcu_synchronize_for() names the thread.
  *
  * The slots' protocol is that of liburcu (Desnoyers, McKenney et al., "User-Level Implementations

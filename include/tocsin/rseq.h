@@ -41,7 +41,8 @@
  *	                      to the label `none` where the thread is not registered. Needs [area]
  *	                      and [index] = [area] + tocsin_rseq.index_offset.
  *	TOCSIN_RSEQ_INJECT(n) nothing; in test builds (TOCSIN_RSEQ_WITH_INJECT) a delay of
- *	                      tocsin_rseq_delay[n] turns, n < TOCSIN_RSEQ_POINTS. Uses %rcx (x17).
+ *	                      tocsin_rseq_delay[n] turns, n < TOCSIN_RSEQ_POINTS, which also says in
+ *	                      tocsin_rseq_unmet[n] that it was met. Uses %rcx (x17) and the flags.
  *	TOCSIN_RSEQ_CLOBBERS  the scratch registers, "cc" and "memory".
  *	Numeric labels 70 to 76 are taken.
  *
@@ -124,6 +125,8 @@ TOCSIN_API extern struct tocsin_rseq_state tocsin_rseq;
 #ifdef TOCSIN_RSEQ_WITH_INJECT
 /* Turns of each delay; only in test builds, where it is linked into the same object. */
 extern volatile int32_t tocsin_rseq_delay[TOCSIN_RSEQ_POINTS] __attribute__((visibility("hidden")));
+/* 1 at first; a section that comes by a point stores 0 there. */
+extern volatile int32_t tocsin_rseq_unmet[TOCSIN_RSEQ_POINTS] __attribute__((visibility("hidden")));
 #endif
 
 #ifdef __cplusplus

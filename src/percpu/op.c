@@ -161,7 +161,7 @@ static int op_by_section(struct tocsin_percpu *p, int cpu, uint32_t code, struct
 static int op_behind_gate(char *item, uint32_t code, struct op_frame *frame)
 {
 	uint64_t *word = (uint64_t *)(void *)(item + frame->off);
-	struct tocsin_node *node;
+	struct tocsin_link *node;
 
 	switch (code) {
 	case TOCSIN_OP_LOAD: frame->value = *word; break;
@@ -176,11 +176,11 @@ static int op_behind_gate(char *item, uint32_t code, struct op_frame *frame)
 		break;
 	case TOCSIN_OP_PUSH:
 		node = frame->pointer;
-		node->next = (struct tocsin_node *)*word;
+		node->next = (struct tocsin_link *)*word;
 		*word = (uint64_t)node;
 		break;
 	case TOCSIN_OP_POP:
-		node = (struct tocsin_node *)*word;
+		node = (struct tocsin_link *)*word;
 		frame->pointer = node;
 		if (node)
 			*word = (uint64_t)node->next;

@@ -51,6 +51,9 @@ struct tocsin_rseq_state tocsin_rseq;
 
 #ifdef TOCSIN_RSEQ_WITH_INJECT
 volatile int32_t tocsin_rseq_delay[TOCSIN_RSEQ_POINTS];
+volatile int32_t tocsin_rseq_unmet[TOCSIN_RSEQ_POINTS] = {
+	[0 ... TOCSIN_RSEQ_POINTS - 1] = 1,
+};
 #endif
 
 static enum rseq_reason reason = RSEQ_EARLY; /* written once, before the constructor ends */

@@ -28,7 +28,7 @@ __attribute__((used)) static int (*resolve(void))(void)
 #ifdef LIFE_STATIC
 	ifunc_cpu = tocsin_cpu();
 #else
-	life_use();
+	life_use(LIFE_ifunc);
 	ifunc_cpu = 0;
 #endif
 	return resolved;
@@ -38,19 +38,19 @@ int by_ifunc(void) __attribute__((ifunc("resolve")));
 
 static void preinit(void)
 {
-	life_use();
+	life_use(LIFE_preinit);
 }
 
 __attribute__((section(".preinit_array"), used)) static void (*preinit_entry)(void) = preinit;
 
 __attribute__((constructor(101))) static void construct_early(void)
 {
-	life_use();
+	life_use(LIFE_constructor);
 }
 
 __attribute__((constructor)) static void construct(void)
 {
-	life_use();
+	life_use(LIFE_constructor);
 }
 
 /* --- threads and handlers --- */
@@ -62,23 +62,22 @@ static void key_destroy(void *value)
 {
 	uintptr_t round = (uintptr_t)value;
 
-	life_use();
+	life_use(LIFE_key_destructor);
 	if (round < 4)
 		(void)pthread_setspecific(key, (void *)(round + 1));
 }
 
 static void cleanup(void *arg)
 {
-	(void)arg;
-	life_use();
+	life_use(arg ? LIFE_pthread_exit : LIFE_thread);
 }
 
 static void *leave(void *arg)
 {
 	if (pthread_setspecific(key, (void *)1))
 		_exit(3);
-	pthread_cleanup_push(cleanup, NULL);
-	life_use();
+	pthread_cleanup_push(cleanup, arg);
+	life_use(LIFE_thread);
 	if (arg)
 		pthread_exit(NULL);
 	pthread_cleanup_pop(1);
@@ -87,7 +86,7 @@ static void *leave(void *arg)
 
 static void on_signal(int number)
 {
-	life_use();
+	life_use(number == SIGUSR1 ? LIFE_handler : LIFE_nested_handler);
 	if (number == SIGUSR1)
 		(void)raise(SIGUSR2); /* one handler inside another */
 }
@@ -104,7 +103,7 @@ static void *on_other_stack(void *arg)
 	if (!alternate.ss_sp || sigaltstack(&alternate, NULL))
 		_exit(3);
 	for (unsigned i = 0; i < 1000; i++) {
-		life_use();
+		life_use(LIFE_thread);
 		if (i % 10 == 0)
 			(void)raise(SIGUSR1);
 	}
@@ -128,7 +127,7 @@ static void in_child(void)
 	pid_t child = fork();
 
 	if (!child) {
-		life_use();
+		life_use(LIFE_fork_child);
 		life_check("child", 2);
 		_exit(0);
 	}
@@ -140,17 +139,17 @@ static void in_child(void)
 
 static void at_exit(void)
 {
-	life_use();
+	life_use(LIFE_atexit);
 }
 
 __attribute__((destructor)) static void destruct(void)
 {
-	life_use();
+	life_use(LIFE_destructor);
 }
 
 __attribute__((destructor(101))) static void destruct_late(void)
 {
-	life_use();
+	life_use(LIFE_destructor);
 	life_check("life", 1200);
 }
 
@@ -168,7 +167,7 @@ int main(void)
 		return 3;
 	if (pthread_key_create(&key, key_destroy) || atexit(at_exit))
 		return 3;
-	life_use();
+	life_use(LIFE_main);
 	in_thread(leave, NULL);
 	in_thread(leave, &key);
 	in_thread(on_other_stack, NULL);

@@ -26,12 +26,12 @@ __attribute__((constructor)) static void construct(void)
 {
 	if (!life_by_ifunc() || ifunc_cpu >= tocsin_nr_cpus())
 		_exit(7);
-	life_use();
+	life_use(LIFE_constructor);
 }
 
 EXPORT unsigned la_version(unsigned version)
 {
-	life_use();
+	life_use(LIFE_audit);
 	return version;
 }
 
@@ -40,25 +40,25 @@ EXPORT unsigned la_objopen(struct link_map *map, Lmid_t lmid, uintptr_t *cookie)
 	(void)map;
 	(void)lmid;
 	(void)cookie;
-	life_use();
+	life_use(LIFE_audit);
 	return 0;
 }
 
 EXPORT void la_preinit(uintptr_t *cookie)
 {
 	(void)cookie;
-	life_use();
+	life_use(LIFE_audit);
 }
 
 EXPORT unsigned la_objclose(uintptr_t *cookie)
 {
 	(void)cookie;
-	life_use();
+	life_use(LIFE_audit);
 	return 0;
 }
 
 __attribute__((destructor)) static void destruct(void)
 {
-	life_use();
+	life_use(LIFE_destructor);
 	life_check("library", 2);
 }

@@ -7,6 +7,7 @@
  * machine of another kind too.
  */
 #include <errno.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -39,7 +40,7 @@ static int failed(const char *what, int line)
 static int ops_work(struct tocsin_percpu *p, int cpu, int where)
 {
 	struct item *item = tocsin_percpu_item(p, cpu);
-	struct tocsin_node node[2];
+	struct tocsin_link node[2];
 	struct tocsin_op op = {.code = TOCSIN_OP_STORE, .value = 40};
 
 	MUST(tocsin_percpu_op(p, where, &op) == cpu && item->word == 40);
@@ -104,6 +105,28 @@ static int elsewhere_and_closed(struct tocsin_percpu *p)
 	return 0;
 }
 
+/* CPU, node and concurrency id come from the area as far as the kernel fills it in, else from the
+ * vDSO or not at all. */
+static int where_is_right(void)
+{
+	unsigned node;
+
+	MUST(!getcpu(NULL, &node));
+	area.cpu_id = 3;
+	area.node_id = 7;
+	area.mm_cid = 2;
+	tocsin_rseq.feature_bytes = 28;
+	MUST(tocsin_cpu() == 3 && tocsin_node() == 7 && tocsin_cid() == 2);
+	tocsin_rseq.feature_bytes = 24;
+	MUST(tocsin_cpu() == 3 && tocsin_node() == 7 && tocsin_cid() == -1);
+	tocsin_rseq.feature_bytes = 20; /* Linux < 6.3 */
+	MUST(tocsin_cpu() == 3 && tocsin_node() == node && tocsin_cid() == -1);
+	tocsin_rseq.feature_bytes = 28;
+	area.cpu_id = (uint32_t)-1; /* not registered */
+	MUST(tocsin_cpu() < NR && tocsin_node() == node && tocsin_cid() == -1);
+	return 0;
+}
+
 int main(void)
 {
 	struct tocsin_percpu *p;
@@ -132,5 +155,5 @@ int main(void)
 			return 1;
 		(void)tocsin_percpu_free(p);
 	}
-	return counter_works();
+	return counter_works() || where_is_right();
 }

@@ -9,14 +9,16 @@
 #include <stdio.h>
 
 #include "percpu/pmc.h"
+#include "tocsin/keyed.h"
 #include "tocsin/percpu.h"
 
 #define STEPPED __attribute__((noinline, visibility("default")))
 
 static struct tocsin_counter *counter;
 static struct tocsin_percpu *percpu;
-static struct tocsin_node node;
+static struct tocsin_link node;
 static struct tocsin_pool *pool;
+static struct tocsin_keyed *keyed;
 static void *taken;
 static int result;
 
@@ -51,6 +53,7 @@ STEPPED void step_rcu(void);
 STEPPED void step_do_on_each(void);
 STEPPED void step_drain(void);
 STEPPED void step_pmc(void);
+STEPPED void step_keyed(void);
 
 void step_counter(void)
 {
@@ -140,13 +143,25 @@ void step_pmc(void)
 	result |= (r == 0 || r == -EAGAIN) && count == 42 ? 0 : -1;
 }
 
+/* Made, found and removed. */
+void step_keyed(void)
+{
+	void *made;
+
+	result |= tocsin_keyed_get(keyed, 7, &made) == 1 ? 0 : -1;
+	result |= tocsin_keyed_find(keyed, 7) == made ? 0 : -1;
+	result |= tocsin_keyed_remove(keyed, 7);
+}
+
 int main(void)
 {
+	const struct tocsin_keyed_opts table = {
+		.size = sizeof(table), .item_bytes = 8, .max_items = 4};
 	const struct tocsin_pool_opts opts = {.size = sizeof(opts), .item_bytes = 64};
 
 	if (tocsin_counter_new(2, &counter) || tocsin_percpu_new(64, 0, &percpu) ||
-	    tocsin_pool_new(&opts, &pool) || tocsin_pool_take(pool, &taken) ||
-	    tocsin_pool_give(pool, taken))
+	    tocsin_pool_new(&opts, &pool) || tocsin_keyed_new(&table, &keyed) ||
+	    tocsin_pool_take(pool, &taken) || tocsin_pool_give(pool, taken))
 		return 3;
 	step_counter();
 	step_store();
@@ -163,6 +178,7 @@ int main(void)
 	step_do_on_each();
 	step_drain();
 	step_pmc();
+	step_keyed();
 	(void)printf("result %d count %llu item %llu\n", result,
 		     (unsigned long long)tocsin_counter_sum(counter, 1),
 		     (unsigned long long)*(uint64_t *)tocsin_percpu_item(percpu, 0));

@@ -9,7 +9,7 @@ import gdb
 
 STEPS_MAX = 30000
 NAMES = ("counter", "store", "add", "load", "cmpstore", "push", "pop", "copy", "do_on_cpu", "take", "give",
-         "rcu", "do_on_each", "drain", "pmc")
+         "rcu", "do_on_each", "drain", "pmc", "keyed")
 
 gdb.execute("set pagination off")
 gdb.execute("set confirm off")

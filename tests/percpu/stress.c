@@ -26,7 +26,9 @@
 #include <unistd.h>
 
 #include "base/parse.h"
+#include "percpu/pmc.h"
 #include "percpu/rseq.h"
+#include "stress.h"
 #include "tocsin/percpu.h"
 
 #define WORKERS_MAX 256
@@ -41,7 +43,7 @@ struct item {
 };
 
 struct node {
-	struct tocsin_node link;
+	struct tocsin_link link;
 	uint32_t owner; /* 0: on a list or in nobody's hand */
 };
 
@@ -117,6 +119,106 @@ static uint64_t add_sum(void)
 	for (unsigned cpu = 0; cpu < tocsin_percpu_nr(t.p); cpu++)
 		sum += ((struct item *)tocsin_percpu_item(t.p, (int)cpu))->word;
 	return sum;
+}
+
+/* ---- each: the same additions, on all items between one closing and one opening */
+
+static void each_outside(int cpu)
+{
+	(void)cpu;
+	must(tocsin_do_on_each(t.p, NULL, 0, add_slowly, NULL), "do_on_each");
+	(void)__atomic_fetch_add(&mine, tocsin_percpu_nr(t.p), __ATOMIC_RELAXED);
+}
+
+/* ---- cmpstore: an addition made of a look, which may be old, and an exchange */
+
+static void cmpstore_work(void)
+{
+	struct tocsin_op op = {.code = TOCSIN_OP_CMPSTORE, .expect = 0, .value = 1};
+	int r;
+
+	while ((r = tocsin_percpu_op(t.p, TOCSIN_CPU_HERE, &op)) == -ECANCELED) {
+		op.expect = op.value;
+		op.value++;
+	}
+	must(r, "cmpstore");
+	(void)__atomic_fetch_add(&mine, 1, __ATOMIC_RELAXED);
+}
+
+/* ---- load: what is half done behind the gate (an odd number) is never seen */
+
+static void load_work(void)
+{
+	struct tocsin_op op = {.code = TOCSIN_OP_LOAD};
+
+	must(tocsin_percpu_op(t.p, TOCSIN_CPU_HERE, &op), "load");
+	if (op.value & 1)
+		wrong_seen();
+}
+
+static void load_half(void *item, int cpu, void *arg)
+{
+	struct item *i = item;
+
+	(void)cpu;
+	(void)arg;
+	__atomic_store_n(&i->word, i->word + 1, __ATOMIC_RELAXED);
+	for (unsigned n = 0; n < 60; n++)
+		TOCSIN_CPU_RELAX();
+	__atomic_store_n(&i->word, i->word + 1, __ATOMIC_RELAXED);
+}
+
+static void load_outside(int cpu)
+{
+	must(tocsin_do_on_cpu(t.p, cpu, load_half, NULL), "do_on_cpu");
+	(void)__atomic_fetch_add(&mine, 2, __ATOMIC_RELAXED);
+}
+
+/* ---- store: nobody stores while another is behind the gate */
+
+static void store_work(void)
+{
+	struct tocsin_op op = {.code = TOCSIN_OP_STORE};
+
+	op.value = __atomic_add_fetch(&mine, 1, __ATOMIC_RELAXED);
+	must(tocsin_percpu_op(t.p, TOCSIN_CPU_HERE, &op), "store");
+}
+
+static void store_outside(int cpu)
+{
+	must(tocsin_do_on_cpu(t.p, cpu, add_slowly, NULL), "do_on_cpu"); /* looks twice */
+}
+
+/* ---- pmc: the page by hand, of an event that is on no counter now */
+
+static struct perf_event_mmap_page page;
+
+static void pmc_work(void)
+{
+	uint64_t count = 42;
+
+	if (pmc_page_read(&page, &count) == 0 && count != 42)
+		wrong_seen();
+	(void)__atomic_fetch_add(&mine, 1, __ATOMIC_RELAXED);
+}
+
+/* As the kernel changes it, to the same. */
+static void pmc_outside(int cpu)
+{
+	(void)cpu;
+	(void)__atomic_fetch_add(&page.lock, 2, __ATOMIC_SEQ_CST);
+	pmc_work();
+}
+
+static void pmc_fill(void)
+{
+	page.cap_user_rdpmc = 1;
+	page.offset = 42;
+}
+
+static uint64_t nothing_lost(void)
+{
+	return t.done;
 }
 
 /* ---- list: a node is in one hand only, and none gets lost */
@@ -223,11 +325,6 @@ static void copy_rewrite(void *item, int cpu, void *arg)
 static void copy_outside(int cpu)
 {
 	must(tocsin_do_on_cpu(t.p, cpu, copy_rewrite, NULL), "do_on_cpu");
-}
-
-static uint64_t copy_sum(void)
-{
-	return t.done;
 }
 
 /* ---- counter */
@@ -355,7 +452,12 @@ static const struct stress_case {
 	{"add-cid", TOCSIN_PERCPU_BY_CID, add_work, add_outside, add_sum, NULL},
 	{"list", 0, list_work, list_outside, list_sum, list_fill},
 	{"list-cid", TOCSIN_PERCPU_BY_CID, list_work, list_outside, list_sum, list_fill},
-	{"copy", 0, copy_work, copy_outside, copy_sum, NULL},
+	{"copy", 0, copy_work, copy_outside, nothing_lost, NULL},
+	{"each", 0, add_work, each_outside, add_sum, NULL},
+	{"cmpstore", 0, cmpstore_work, add_outside, add_sum, NULL},
+	{"load", 0, load_work, load_outside, add_sum, NULL},
+	{"store", 0, store_work, store_outside, nothing_lost, NULL},
+	{"pmc", 0, pmc_work, pmc_outside, nothing_lost, pmc_fill},
 	{"counter", 0, counter_work, counter_outside, counter_sum, NULL},
 };
 
@@ -393,7 +495,7 @@ static bool run(const struct stress_case *c, uint64_t ms)
 		     "thread");
 	for (unsigned i = t.workers; i < nr; i++)
 		must(-pthread_create(&thread[i], NULL, outside, NULL), "thread");
-	disturb(thread, c->fill ? t.workers : nr, ms);
+	disturb(thread, c->fill == list_fill ? t.workers : nr, ms);
 	__atomic_store_n(&t.stop, 1, __ATOMIC_RELAXED);
 	for (unsigned i = 0; i < nr; i++)
 		must(-pthread_join(thread[i], NULL), "join");
@@ -401,6 +503,7 @@ static bool run(const struct stress_case *c, uint64_t ms)
 	printf("%s: expected %llu got %llu wrong %llu handlers %llu children %u\n", c->name,
 	       (unsigned long long)t.done, (unsigned long long)sum, (unsigned long long)t.wrong,
 	       (unsigned long long)t.handled, t.children);
+	stress_points("");
 	return sum == t.done && !t.wrong;
 }
 

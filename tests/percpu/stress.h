@@ -21,6 +21,7 @@
 
 #include "base/clock.h"
 #include "base/parse.h"
+#include "tocsin/rseq.h"
 
 static inline int stress_done(bool holds, const char *what)
 {
@@ -32,6 +33,16 @@ static inline int stress_skip(const char *why)
 {
 	(void)printf("1..0 # SKIP %s\n", why);
 	return 0;
+}
+
+/* Where a delay could have been: the injection points that some section came by. */
+static inline void stress_points(const char *before)
+{
+	(void)printf("%spoints:", before);
+	for (unsigned i = 0; i < TOCSIN_RSEQ_POINTS; i++)
+		if (!tocsin_rseq_unmet[i])
+			(void)printf(" %u", i);
+	(void)printf("\n");
 }
 
 /* Something that the test itself needs did not work. */

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 
@@ -18,7 +19,7 @@ suite = Suite(needs=())
 
 PROGRAMS = pathlib.Path(os.environ["TOCSIN_PERCPU"])
 HERE = pathlib.Path(__file__).resolve().parent.parent / "percpu"
-STRESS = ("add", "add-cid", "list", "copy", "counter")
+STRESS = ("add", "add-cid", "each", "list", "copy", "cmpstore", "load", "store", "counter", "pmc")
 WORKS = "restartable sequences work"
 
 
@@ -40,33 +41,65 @@ def sh(*args, env=None, timeout_s=120, status=0):
 def everything(run, before=(), env=None, why=WORKS, stressed=True):
     """The whole life of a process and each strain, in some environment; the process must say why it is as it is."""
     text = sh(*before, PROGRAMS / "life", env=env)
+    for name, least in MOMENTS.items():
+        moment(text, "life", name, least)
     run.note(text.splitlines()[-1])
     check(why in text, f"'{why}' is not what it says: {text}")
     for case in STRESS if stressed else ():
         sh(*before, PROGRAMS / "stress_right", case, "100", "30", env=env)
+    for program in ("stress_pool", "stress_rcu") if stressed else ():
+        text = sh(*before, PROGRAMS / program, "1", env=env)
+        run.note(text.splitlines()[-1])
 
 
-@suite.test("constructors, IFUNC resolvers, handlers on other stacks, key destructors, pthread_exit, atexit, fork")
-def life(run):
-    everything(run, stressed=False)
+def moment(text, who, name, least):
+    """How often everything was used then, and that nothing of it was lost."""
+    found = re.search(rf"^{who}: moment {name} (\d+)( LOST)?$", text, re.M)
+    check(found, f"{who} does not say how often in {name}: {text}")
+    check(not found[2], f"lost: {found[0]}")
+    check(int(found[1]) >= least, f"{found[0]}, at least {least} are wanted")
 
 
-@suite.test("the same in a static program")
-def life_static(run):
-    text = sh(PROGRAMS / "life_static")
-    check(WORKS in text, text)
+# When a program uses everything, and how often at least; a static one has no thread-local storage yet in an IFUNC resolver
+# and asks there only for its CPU.
+MOMENTS = {"ifunc": 1, "preinit": 1, "constructor": 2, "main": 1, "thread": 1002, "handler": 100, "nested_handler": 100,
+           "pthread_exit": 1, "key_destructor": 8, "atexit": 1, "destructor": 2}
 
 
-@suite.test("a preloaded library: its IFUNC resolver and constructor")
+def add_moment(name, least):
+    @suite.test(f"in a program's life: {name.replace('_', ' ')}")
+    def case(run):
+        text = sh(PROGRAMS / "life")
+        check(WORKS in text, text)
+        moment(text, "life", name, least)
+        if name != "ifunc":
+            moment(sh(PROGRAMS / "life_static"), "life", name, least)
+
+
+for moment_name, moment_least in MOMENTS.items():
+    add_moment(moment_name, moment_least)
+
+
+@suite.test("in a program's life: the child of a fork")
+def fork_child(run):
+    for program in ("life", "life_static"):
+        moment(sh(PROGRAMS / program), "child", "fork_child", 1)
+
+
+@suite.test("a preloaded library: its IFUNC resolver, constructor and destructor")
 def preloaded(run):
     text = sh(PROGRAMS / "life", env={"LD_PRELOAD": str(PROGRAMS / "liblife_lib.so")})
-    check("library: " in text and text.count(WORKS) == 3, text)
+    check(text.count(WORKS) == 3, text)
+    moment(text, "library", "constructor", 1)
+    moment(text, "library", "destructor", 1)
 
 
 @suite.test("an auditing library: from the linker's first call on")
 def auditing(run):
     text = sh(PROGRAMS / "life", env={"LD_AUDIT": str(PROGRAMS / "liblife_lib.so")})
-    check("library: " in text and text.count(WORKS) == 3, text)
+    check(text.count(WORKS) == 3, text)
+    moment(text, "library", "constructor", 1)
+    moment(text, "library", "audit", 3)
 
 
 @suite.test("libc does not register: Tocsin does, thread by thread")
@@ -99,6 +132,28 @@ def neither(run):
     everything(run, before=(PROGRAMS / "deny", "both", "EPERM"), why="not permitted")
 
 
+@suite.test("in a cpuset without the other CPUs, whose data is worked on all the same")
+def cpuset(run):
+    root = pathlib.Path("/sys/fs/cgroup/cpuset")
+    if not os.access(root / "tasks", os.W_OK) or os.cpu_count() < 2:
+        raise Skip("no cpuset of cgroup v1 that can be written to, or one CPU only")
+    group = root / f"tocsin-test-{os.getpid()}"
+    group.mkdir()
+    try:
+        (group / "cpuset.cpus").write_text("0")
+        (group / "cpuset.mems").write_text("0")
+        # Into the group, see that CPU 1 is refused there, and become the program.
+        enter = ("sh", "-c", f'echo $$ >{group}/tasks && ! taskset -c 1 true 2>/dev/null && exec "$@"', "sh")
+        everything(run, before=enter)
+    finally:
+        for _ in range(100): # the kernel takes a moment to see that the last one has gone
+            try:
+                group.rmdir()
+                break
+            except OSError:
+                time.sleep(0.05)
+
+
 @suite.test("under valgrind")
 def valgrind(run):
     if not shutil.which("valgrind"):
@@ -121,7 +176,7 @@ def stepped(run):
     run.note(", ".join(f"{name} {steps}" for name, steps, _ in found))
     check_equal([name for name, _, _ in found],
                 ["counter", "store", "add", "load", "cmpstore", "push", "pop", "copy", "do_on_cpu", "take", "give",
-                 "rcu", "do_on_each", "drain", "pmc"], "stepped")
+                 "rcu", "do_on_each", "drain", "pmc", "keyed"], "stepped")
     check_equal({how for _, _, how in found}, {"done"}, "how they ended")
     check("count 1" in text and "exited normally" in text, text[-500:])
     # A section cannot get done in steps: whoever takes few of them did not abort, so this test would test nothing.

@@ -38,7 +38,7 @@ static int op_word(struct tocsin_percpu *p, int cpu, uint32_t code, uint64_t *va
 /* Every operation once, on one item. */
 static void run_all(struct tocsin_percpu *p, int cpu)
 {
-	struct tocsin_node node[3];
+	struct tocsin_link node[3];
 	struct tocsin_op op;
 	struct item *item = tocsin_percpu_item(p, cpu);
 	uint64_t value = 40;

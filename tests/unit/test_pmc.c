@@ -33,6 +33,11 @@
 #endif
 #include "../../src/percpu/pmc.c"
 
+/* How long the tests of what is rare go on, at most. */
+#ifndef PMC_TEST_NS
+#	define PMC_TEST_NS UINT64_C(10000000000)
+#endif
+
 static struct perf_event_mmap_page page;
 static int stop;
 
@@ -104,7 +109,7 @@ static void *move(void *arg)
 static void test_moved(void **state)
 {
 	pthread_t self = pthread_self(), mover;
-	uint64_t end_ns = clock_now_ns() + UINT64_C(10000000000);
+	uint64_t end_ns = clock_now_ns() + PMC_TEST_NS;
 	unsigned nr_mixed = 0, nr_cpu[2] = {0};
 	cpu_set_t before;
 
@@ -149,7 +154,7 @@ static void *change(void *arg)
 static void test_changing_page(void **state)
 {
 	struct pmc_frame frame;
-	uint64_t end_ns = clock_now_ns() + UINT64_C(10000000000);
+	uint64_t end_ns = clock_now_ns() + PMC_TEST_NS;
 	unsigned nr_changed = 0;
 	pthread_t changer;
 

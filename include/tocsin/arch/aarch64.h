@@ -58,6 +58,9 @@ static inline __attribute__((always_inline)) uintptr_t tocsin_thread_pointer_(vo
 
 #ifdef TOCSIN_RSEQ_WITH_INJECT
 #	define TOCSIN_RSEQ_INJECT(n)                                      \
+		"adrp x17, tocsin_rseq_unmet + 4 * " #n "\n\t"             \
+		"add x17, x17, :lo12:(tocsin_rseq_unmet + 4 * " #n ")\n\t" \
+		"str wzr, [x17]\n\t"                                       \
 		"adrp x17, tocsin_rseq_delay + 4 * " #n "\n\t"             \
 		"add x17, x17, :lo12:(tocsin_rseq_delay + 4 * " #n ")\n\t" \
 		"ldr w17, [x17]\n"                                         \

@@ -53,6 +53,7 @@
 
 #ifdef TOCSIN_RSEQ_WITH_INJECT
 #	define TOCSIN_RSEQ_INJECT(n)                                 \
+		"movl $0, tocsin_rseq_unmet + 4 * " #n "(%%rip)\n\t"  \
 		"movl tocsin_rseq_delay + 4 * " #n "(%%rip), %%ecx\n" \
 		"75:\n\t"                                             \
 		"subl $1, %%ecx\n\t"                                  \
