@@ -8,6 +8,7 @@ machine.
 
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import threading
@@ -15,13 +16,13 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 
-from tocsin import Failed, Skip, Suite, check
+from tocsin import Failed, Skip, Suite, check, check_equal
 
 suite = Suite(needs=())
 
 PROGRAMS = pathlib.Path(os.environ["TOCSIN_PERCPU"])
 MS = int(os.environ.get("PERCPU_MS", "300"))
-CASES = ("add", "add-cid", "list", "list-cid", "copy", "counter")
+CASES = ("add", "add-cid", "each", "list", "list-cid", "copy", "cmpstore", "load", "store", "counter", "pmc")
 # Variant -> the case and delay that show it; how they are broken is in src/percpu/broken.h.
 BROKEN = {
     "no_fence": (("add", 300), ("list", 300)),
@@ -31,6 +32,9 @@ BROKEN = {
     "one_cpu": (("add-cid", 300),),
     "unarmed": (("add", 300), ("list", 0), ("counter", 3000)),
 }
+# Injection points that the pool's stress test comes by; its broken builds are run by Meson.
+POOL_CASE = ("stress_pool", "1")
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 TRIES = 40
 
 
@@ -44,7 +48,7 @@ def stress(variant, case, ms, delay, *more):
                               timeout=60 + ms / 1000)
     except subprocess.TimeoutExpired:
         raise Failed(f"{program.name} {case}: no end") from None
-    return done.returncode, (done.stdout + done.stderr).strip()
+    return done.returncode, (done.stdout + done.stderr).strip().replace("\n", "; ")
 
 
 def right(run, case, ms, delay, *more):
@@ -86,6 +90,31 @@ def many_threads(run):
 for name, shown in BROKEN.items():
     for shows, turns in shown:
         add_broken(name, shows, turns)
+
+
+def points_in_sources():
+    found = set()
+    for path in (*(ROOT / "include" / "tocsin").glob("*.h"), *(ROOT / "src" / "percpu").rglob("*.[ch]")):
+        if path.name != "rseq.h":  # which explains them
+            found |= {int(n) for n in re.findall(r"TOCSIN_RSEQ_INJECT\([\s\\]*(\d+)\)", path.read_text())}
+    return found
+
+
+@suite.test("the delays of these tests are met: every injection point of the sources")
+def points(run):
+    met = set()
+    lines = [stress("right", case, 100, 30)[1] for case in CASES]
+    if not (PROGRAMS / POOL_CASE[0]).exists():
+        raise Skip("the pool's stress test was not built")
+    lines.append(subprocess.run([PROGRAMS / POOL_CASE[0], *POOL_CASE[1:]], capture_output=True, text=True, timeout=60).stdout)
+    for line in lines:
+        found = re.search(r"points:([ \d]*)$", line, re.M)
+        check(found, f"does not say which it met: {line}")
+        met |= set(map(int, found[1].split()))
+    wanted = points_in_sources()
+    run.note(f"met: {sorted(met)}")
+    check(len(wanted) >= 11, f"the sources have {wanted}")
+    check_equal(sorted(met), sorted(wanted), "points met")
 
 
 @suite.test("the self-test passes here, and fails where sections are not aborted")
