@@ -5,7 +5,9 @@
  * Every figure is measured once a round, in turn, so that all of them see the same machine; each is
  * what an undisturbed turn of a loop takes (bench_undisturbed()). Ratios are made within a round.
  * All on one CPU, but for the two threads that share a counter and the trips to another CPU, which
- * runs a thread of this process that counts all the while: so a trip meets what it is made for.
+ * is kept busy from here: once by a thread of this process, which the fence must interrupt, once by
+ * another process, which it need not. Trips that met nobody there do not count, so other work on
+ * the machine does not decide what is measured.
  */
 #include "bench_percpu.h"
 
@@ -18,6 +20,8 @@
 
 #include "../base/cleanup.h"
 #include "../base/clock.h"
+#include "../percpu/rseq.h"
+#include "bench_worker.h"
 #include "tocsin/percpu.h"
 #include "tocsin/pmc.h"
 
@@ -113,13 +117,18 @@ double bench_percpu_pmc_read_ns(struct bench_run *run)
 	return ns;
 }
 
-/* ---- with a second thread, on another CPU */
+/* ---- with somebody on another CPU */
+
+/* What that CPU runs. */
+enum helper_kind { HELPER_SHARES, HELPER_THREAD, HELPER_PROCESS };
 
 struct helper {
-	pthread_t thread;
+	enum helper_kind kind;
 	int cpu;
 	int stop;
-	uint64_t *word; /* incremented by atomics; NULL: tocsin_counter_add() instead */
+	uint64_t *progress; /* a page that a process shares; it goes on while the helper runs */
+	pthread_t thread;
+	pid_t pid;
 };
 
 static int pin(int cpu)
@@ -138,30 +147,55 @@ static void *help(void *arg)
 	(void)pin(h->cpu); /* was in our set when the bench began; else the figure is better than it
 			      is */
 	while (!__atomic_load_n(&h->stop, __ATOMIC_RELAXED)) {
-		if (h->word)
-			(void)__atomic_fetch_add(h->word, 1, __ATOMIC_SEQ_CST);
+		if (h->kind == HELPER_SHARES)
+			(void)__atomic_fetch_add(&shared, 1, __ATOMIC_SEQ_CST);
 		else
 			tocsin_counter_add(counter, BUSY, 1);
+		inc(h->progress);
 	}
 	return NULL;
-}
-
-static int helper_start(struct helper *h, int cpu, uint64_t *word)
-{
-	const struct timespec settle = {.tv_nsec = 2000000};
-	int r;
-
-	*h = (struct helper){.cpu = cpu, .word = word};
-	r = -pthread_create(&h->thread, NULL, help, h);
-	if (!r)
-		(void)nanosleep(&settle, NULL);
-	return r;
 }
 
 static void helper_stop(struct helper *h)
 {
 	__atomic_store_n(&h->stop, 1, __ATOMIC_RELAXED);
-	(void)pthread_join(h->thread, NULL); /* ours, joined once */
+	if (h->kind == HELPER_PROCESS)
+		bench_reap(h->pid);
+	else
+		(void)pthread_join(h->thread, NULL); /* ours, joined once */
+	h->progress = bench_area_free(h->progress, sizeof(*h->progress));
+}
+
+/* Return: 0, or -errno. */
+static int helper_start(struct helper *h, const struct bench_run *run, enum helper_kind kind)
+{
+	const struct timespec settle = {.tv_nsec = 2000000};
+	int r;
+
+	if (run->other_cpu < 0)
+		return -ENODEV;
+	*h = (struct helper){.kind = kind, .cpu = run->other_cpu};
+	h->progress = bench_area_new(sizeof(*h->progress));
+	if (!h->progress)
+		return -ENOMEM;
+	if (kind == HELPER_PROCESS) {
+		h->pid = bench_fork(h->cpu);
+		while (h->pid == 0)
+			inc(h->progress); /* the child, until it is ended */
+		r = h->pid < 0 ? h->pid : 0;
+	} else {
+		r = -pthread_create(&h->thread, NULL, help, h);
+	}
+	if (r)
+		h->progress = bench_area_free(h->progress, sizeof(*h->progress));
+	else
+		(void)nanosleep(&settle, NULL);
+	return r;
+}
+
+static uint64_t helper_progress(const struct helper *h)
+{
+	return __atomic_load_n(h->progress, __ATOMIC_RELAXED);
 }
 
 /* Only stretches in which the other thread really added too: elsewhere it was waiting for its CPU.
@@ -172,7 +206,7 @@ double bench_percpu_counter_shared2_ns(struct bench_run *run)
 	struct helper h;
 	size_t nr = 0;
 
-	if (run->other_cpu < 0 || helper_start(&h, run->other_cpu, &shared))
+	if (helper_start(&h, run, HELPER_SHARES))
 		return BENCH_NOT_HERE;
 	for (unsigned tries = 0; tries < TRIES * SLICES && nr < SLICES; tries++) {
 		uint64_t before = __atomic_load_n(&shared, __ATOMIC_RELAXED);
@@ -195,45 +229,48 @@ static void touch(void *item, int cpu, void *arg)
 	*(uint64_t *)item += 1;
 }
 
-static int trip_by_gate(int cpu, const cpu_set_t *back)
+static int trip_by_gate(int cpu, int home)
 {
-	(void)back;
+	(void)home;
 	return tocsin_do_on_cpu(percpu, cpu, touch, NULL);
 }
 
-static int trip_by_affinity(int cpu, const cpu_set_t *back)
+static int trip_by_affinity(int cpu, int home)
 {
 	int r = pin(cpu);
 
-	return r || !sched_setaffinity(0, sizeof(*back), back) ? r : -errno;
+	return r ? r : pin(home);
 }
 
-/* The middle one of @nr trips, in us, of those that found the other thread running there. */
-static double trips(const struct bench_run *run, unsigned nr,
-		    int (*trip)(int cpu, const cpu_set_t *back))
+/* What a trip by the gate cannot do without: the interrupt of that CPU and its answer. */
+static int trip_by_fence(int cpu, int home)
+{
+	(void)home;
+	return rseq_fence(cpu);
+}
+
+/* The middle one of @nr trips, in us, of those that found @kind running there. */
+static double trips(const struct bench_run *run, unsigned nr, enum helper_kind kind,
+		    int (*trip)(int cpu, int home))
 {
 	double us[TRIPS];
 	struct helper h;
-	cpu_set_t back;
 	unsigned met = 0;
 	int r;
 
-	CPU_ZERO(&back);
-	CPU_SET((size_t)run->cpu, &back);
-	if (run->other_cpu < 0 || helper_start(&h, run->other_cpu, NULL))
+	if (helper_start(&h, run, kind))
 		return BENCH_NOT_HERE;
-	r = trip(run->other_cpu, &back);
+	r = trip(run->other_cpu, run->cpu);
 	for (unsigned tries = 0; tries < TRIES * nr && met < nr && !r; tries++) {
-		uint64_t before = tocsin_counter_sum(counter, BUSY), start = clock_now_ns(), took;
+		uint64_t before = helper_progress(&h), start = clock_now_ns(), took;
 
-		while (tocsin_counter_sum(counter, BUSY) == before &&
-		       clock_now_ns() - start < WAIT_NS)
+		while (helper_progress(&h) == before && clock_now_ns() - start < WAIT_NS)
 			;
-		before = tocsin_counter_sum(counter, BUSY);
+		before = helper_progress(&h);
 		start = clock_now_ns();
-		r = trip(run->other_cpu, &back);
+		r = trip(run->other_cpu, run->cpu);
 		took = clock_now_ns() - start;
-		if (tocsin_counter_sum(counter, BUSY) != before)
+		if (helper_progress(&h) != before)
 			us[met++] = (double)took / 1000;
 	}
 	helper_stop(&h);
@@ -243,12 +280,27 @@ static double trips(const struct bench_run *run, unsigned nr,
 
 double bench_percpu_do_on_cpu_us(struct bench_run *run)
 {
-	return trips(run, TRIPS, trip_by_gate);
+	return trips(run, TRIPS, HELPER_THREAD, trip_by_gate);
+}
+
+double bench_percpu_fence_us(struct bench_run *run)
+{
+	return trips(run, TRIPS, HELPER_THREAD, trip_by_fence);
 }
 
 double bench_percpu_affinity_trip_us(struct bench_run *run)
 {
-	return trips(run, FAR_TRIPS, trip_by_affinity);
+	return trips(run, FAR_TRIPS, HELPER_THREAD, trip_by_affinity);
+}
+
+double bench_percpu_do_on_cpu_other_us(struct bench_run *run)
+{
+	return trips(run, TRIPS, HELPER_PROCESS, trip_by_gate);
+}
+
+double bench_percpu_affinity_other_us(struct bench_run *run)
+{
+	return trips(run, FAR_TRIPS, HELPER_PROCESS, trip_by_affinity);
 }
 
 /* ---- rounds */
@@ -257,7 +309,7 @@ static const struct {
 	enum bench_value value;
 	double (*measure)(struct bench_run *run);
 } measures[] = {
-#define X(value, chart, label) {BENCH_V_##value, bench_percpu_##value},
+#define X(value, chart, whose, label) {BENCH_V_##value, bench_percpu_##value},
 #include "bench_percpu.def"
 #undef X
 };
@@ -276,6 +328,8 @@ static const struct {
 	{BENCH_V_pool_mimalloc_ratio, BENCH_V_pool_pair_ns, BENCH_V_mimalloc_pair_ns, 1},
 	{BENCH_V_rcu_urcu_bp_ratio, BENCH_V_rcu_pair_ns, BENCH_V_urcu_bp_pair_ns, 1},
 	{BENCH_V_do_on_cpu_percent, BENCH_V_do_on_cpu_us, BENCH_V_affinity_trip_us, 100},
+	{BENCH_V_do_on_cpu_other_percent, BENCH_V_do_on_cpu_other_us, BENCH_V_affinity_other_us,
+	 100},
 };
 
 static void ratios_add(struct bench_run *run, const double *round)
@@ -309,7 +363,7 @@ static void round_measure(struct bench_run *run)
 static int events_measure(struct bench_run *run, struct tocsin_err *err)
 {
 	static const enum bench_value events[] = {
-#define X(value, chart, label) BENCH_V_##value,
+#define X(value, chart, whose, label) BENCH_V_##value,
 #include "bench_percpu_events.def"
 #undef X
 	};

@@ -31,7 +31,7 @@ enum bench_chart {
  * there is no such thing here. The caller is pinned to run->cpu. */
 #define BENCH_NOT_HERE (-1.0)
 
-#define X(value, chart, label) double bench_percpu_##value(struct bench_run *run);
+#define X(value, chart, whose, label) double bench_percpu_##value(struct bench_run *run);
 #include "bench_percpu.def"
 #undef X
 

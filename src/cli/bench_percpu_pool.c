@@ -4,9 +4,11 @@
 
 #include "bench_percpu.h"
 #include "bench_percpu_rival.h"
+#include "tocsin/keyed.h"
 #include "tocsin/pool.h"
 
 #define ITEM_BYTES 64
+#define KEYS       10000
 
 static struct tocsin_pool *pool; /* made once: the process ends after the bench */
 static void *volatile held;
@@ -38,6 +40,42 @@ double bench_percpu_pool_pair_ns(struct bench_run *run)
 	if (!pool && tocsin_pool_new(&opts, &pool) != 0)
 		return BENCH_NOT_HERE;
 	return bench_percpu_time(pool_pair_loop);
+}
+
+static struct tocsin_keyed *keyed; /* as the pool */
+
+static void keyed_find_loop(unsigned turns)
+{
+	uint64_t key = 0;
+
+	for (unsigned i = 0; i < turns; i++) {
+		held = tocsin_keyed_find(keyed, key);
+		key = (key + 4111) % KEYS; /* all of them, in no order of memory */
+	}
+}
+
+/* Return: a table with KEYS items, NULL. */
+static struct tocsin_keyed *keyed_make(void)
+{
+	const struct tocsin_keyed_opts opts = {
+		.size = sizeof(opts), .item_bytes = ITEM_BYTES, .max_items = KEYS};
+	struct tocsin_keyed *table;
+	void *item;
+
+	if (tocsin_keyed_new(&opts, &table) != 0)
+		return NULL;
+	for (uint64_t key = 0; key < KEYS; key++)
+		if (tocsin_keyed_get(table, key, &item) < 0)
+			return tocsin_keyed_free(table);
+	return table;
+}
+
+double bench_percpu_keyed_find_ns(struct bench_run *run)
+{
+	(void)run;
+	if (!keyed)
+		keyed = keyed_make();
+	return keyed ? bench_percpu_time(keyed_find_loop) : BENCH_NOT_HERE;
 }
 
 double bench_percpu_malloc_pair_ns(struct bench_run *run)

@@ -11,8 +11,8 @@
 #include "../base/cleanup.h"
 #include "bench_percpu.h"
 
-#define WIDTH   760
-#define LEFT    250 /* where bars begin */
+#define WIDTH   800
+#define LEFT    300 /* where bars begin */
 #define BAR_MAX 380
 #define LINE    24
 #define TITLE   40
@@ -29,12 +29,17 @@ static const char *const titles[BENCH_CHARTS_NR] = {
 static const struct bar {
 	enum bench_value value;
 	enum bench_chart chart;
+	const char *colour;
 	const char *label;
 } bars[] = {
-#define X(value, chart, label) {BENCH_V_##value, BENCH_CHART_##chart, label},
+#define OURS                          "#b5472f"
+#define OTHERS                        "#8a97a6"
+#define X(value, chart, whose, label) {BENCH_V_##value, BENCH_CHART_##chart, whose, label},
 #include "bench_percpu.def"
 #include "bench_percpu_events.def"
 #undef X
+#undef OTHERS
+#undef OURS
 };
 
 #define BARS_NR (sizeof(bars) / sizeof(bars[0]))
@@ -59,11 +64,6 @@ static double longest_of(const struct bench_run *run, enum bench_chart chart)
 	return longest;
 }
 
-static bool is_key(enum bench_value value)
-{
-	return bench_figure(value)->role == BENCH_KEY;
-}
-
 /* Return: the line below the chart. */
 static int chart_write(FILE *f, const struct bench_run *run, enum bench_chart chart, int y)
 {
@@ -86,8 +86,8 @@ static int chart_write(FILE *f, const struct bench_run *run, enum bench_chart ch
 			      "<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"16\" fill=\"%s\"/>"
 			      "<text x=\"%d\" y=\"%d\">%.*f</text>\n",
 			      LEFT - 8, y + 13, bars[i].label, LEFT, y, width < 1 ? 1 : width,
-			      is_key(bars[i].value) ? "#b5472f" : "#8a97a6", LEFT + width + 6,
-			      y + 13, r.value < 100 ? 2 : 0, r.value);
+			      bars[i].colour, LEFT + width + 6, y + 13, r.value < 100 ? 2 : 0,
+			      r.value);
 		y += LINE;
 	}
 	return y;
@@ -102,7 +102,7 @@ static int height_of(const struct bench_run *run)
 		if (longest_of(run, (enum bench_chart)chart) > 0)
 			height += TITLE;
 	for (size_t i = 0; i < BARS_NR; i++)
-		if (bench_result(run, bars[i].value, &r))
+		if (bars[i].chart != BENCH_CHART_NONE && bench_result(run, bars[i].value, &r))
 			height += LINE;
 	return height;
 }

@@ -211,7 +211,8 @@ def percpu(run):
         wanted = {"getcpu_rseq_ns", "counter_rseq_ns", "counter_lock_ns", "plain_memory_inc_ns", "op_add_ns", "pool_pair_ns",
                   "rcu_pair_ns", "pmc_read_ns"}
         if os.cpu_count() > 1:
-            wanted |= {"counter_shared2_ns", "do_on_cpu_us", "affinity_trip_us"}
+            wanted |= {"counter_shared2_ns", "do_on_cpu_us", "affinity_trip_us", "do_on_cpu_other_us", "affinity_other_us",
+                       "fence_us"}
         check(wanted <= set(keys), f"missing: {wanted - set(keys)}")
         # Whatever the load: a system call is dearer than a load from memory, and moving there than reaching there.
         check(keys["getcpu_rseq_ns"] < keys["getcpu_syscall_ns"], f"{keys}")
