@@ -305,7 +305,8 @@ typedef void (*tocsin_cpu_fn)(void *item, int cpu, void *arg);
  * this process.
  *
  * Without that membarrier command (Linux < 5.10, or hidden) when @p is made: the gate is a plain
- * lock that operations take too. The results are the same, at some 20 ns an operation.
+ * lock that operations take too. The results are the same, at some 400 ns an operation, most of it
+ * for the signals, which are blocked meanwhile.
  *
  * Return: 0, -EINVAL no such index, -EDEADLK called from within @fn of the same item, -EOPNOTSUPP
  * the membarrier command was there once and is no more (a sandbox closed since); @fn has not run

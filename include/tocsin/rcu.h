@@ -16,7 +16,7 @@
  * No thread registers itself: the first read_lock() of a thread finds it a slot. Sections nest, and
  * a signal handler may have its own at any moment. Where a thread gets no slot (before the
  * library's constructor, in a vfork() child, with more than TOCSIN_RCU_SLOTS threads, without
- * membarrier) it counts itself in and out with atomics: correct, some 40 ns instead of 1.
+ * membarrier) it counts itself in and out with atomics: correct, some 20 to 40 ns instead of 1.
  *
  * Forking: in the child of fork() the forking thread keeps the section it may be in; those of the
  * parent's other threads are gone. After _Fork() or a raw clone() a section that was open is not
