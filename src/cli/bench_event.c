@@ -28,11 +28,28 @@ static void add(struct bench_run *run, enum bench_value value, const char *text,
 		bench_add(run, value, v);
 }
 
+/* The figures that have bars. */
+static void add_ratios(struct bench_run *run, const char *text)
+{
+	double clock_ns = bench_program_value(text, "clock_ns");
+	double event16_ns = bench_program_value(text, "event_16_ns");
+	double disabled_ns = bench_program_value(text, "disabled_ns");
+	double loop_ns = bench_program_value(text, "empty_loop_ns");
+	double section_ns = bench_program_value(text, "section_ns");
+	double gettime_ns = bench_program_value(text, "gettime_ns");
+
+	if (clock_ns > 0 && event16_ns > 0)
+		bench_add(run, BENCH_V_event16_over_clock, event16_ns / clock_ns);
+	if (loop_ns > 0 && disabled_ns > 0)
+		bench_add(run, BENCH_V_disabled_over_loop, disabled_ns / loop_ns);
+	if (section_ns > 0 && gettime_ns > 0)
+		bench_add(run, BENCH_V_section_over_clocks_ns, section_ns - 2 * gettime_ns);
+}
+
 static int round_own(struct bench_run *run, const char *path, double *ret_event16_ns)
 {
 	const char *const argv[] = {path, "event", NULL};
 	char text[TEXT_MAX] = {0};
-	double clock_ns, event16_ns;
 
 	if (bench_program_run(argv, -1, text, sizeof(text)) != 0)
 		return -EIO;
@@ -47,13 +64,10 @@ static int round_own(struct bench_run *run, const char *path, double *ret_event1
 	add(run, BENCH_V_section_ns, text, "section_ns");
 	add(run, BENCH_V_gettime_ns, text, "gettime_ns");
 	add(run, BENCH_V_two_thread_scaling, text, "two_thread_scaling");
-	clock_ns = bench_program_value(text, "clock_ns");
-	event16_ns = bench_program_value(text, "event_16_ns");
-	if (clock_ns > 0 && event16_ns > 0)
-		bench_add(run, BENCH_V_event16_over_clock, event16_ns / clock_ns);
+	add_ratios(run, text);
 	if (bench_program_value(text, "no_rseq") > 0)
 		bench_note(run, "without restartable sequences: see tocsin doctor");
-	*ret_event16_ns = event16_ns;
+	*ret_event16_ns = bench_program_value(text, "event_16_ns");
 	return 0;
 }
 

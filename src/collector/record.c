@@ -596,6 +596,8 @@ int record_open(const struct record_options *opts, record_say_fn say, void *arg,
 
 struct recorder *record_close(struct recorder *rec, int *ret_r)
 {
+	int r;
+
 	*ret_r = 0;
 	if (!rec)
 		return NULL;
@@ -603,6 +605,8 @@ struct recorder *record_close(struct recorder *rec, int *ret_r)
 		for (uint32_t i = 0; i < p->nr_rings; i++)
 			(void)record_ring_close(rec, p->ring[i]); /* closed before, as a rule */
 	rec->trace = record_trace_close(rec->trace, ret_r);
+	rec->behind = record_behind_close(rec->behind, &r);
+	*ret_r = *ret_r ?: r;
 	recorder_free(rec);
 	return NULL;
 }

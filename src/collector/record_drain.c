@@ -142,6 +142,7 @@ static int stream_open(struct recorder *rec, struct record_process *p, struct re
 	r = record_trace_stream_open(rec->trace, &ring->stream, name, &id, first);
 	if (r < 0)
 		return r;
+	ring->behind = 0;
 	ring->nr_files++;
 	ring->class_id = class_id;
 	ring->chunk = record_trace_chunk(rec->trace);
@@ -178,9 +179,12 @@ static int packet_put(struct recorder *rec, struct record_ring *ring,
 		r = record_trace_stream_put(rec->trace, &ring->stream, &none);
 	}
 	r = r ?: record_trace_stream_put(rec->trace, &ring->stream, packet);
-	if (r == 0)
-		rec->stats.bytes += ring->stream.file.used_bytes - before;
-	return r;
+	if (r < 0)
+		return r;
+	rec->stats.bytes += ring->stream.file.used_bytes - before;
+	record_behind_wrote(&rec->behind, ring->stream.file.fd, &ring->behind,
+			    ring->stream.file.used_bytes);
+	return 0;
 }
 
 static int piece_write(struct recorder *rec, struct record_process *p, struct record_ring *ring,

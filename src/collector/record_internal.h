@@ -9,6 +9,7 @@
 #include "control_file.h"
 #include "discover.h"
 #include "record.h"
+#include "record_behind.h"
 #include "timebase.h"
 
 #define RECORD_RINGS_MAX (4 * CONTROL_RINGS) /* of one process in its life */
@@ -20,8 +21,9 @@ struct record_ring {
 	bool is_done;                     /* nothing more is read from it */
 	struct ring_reader reader;
 	struct ctf_ring_stream stream;
-	unsigned chunk; /* that the stream is in */
-	int class_id;   /* of the stream */
+	uint64_t behind; /* of the stream: where its next window begins */
+	unsigned chunk;  /* that the stream is in */
+	int class_id;    /* of the stream */
 	unsigned nr_files;
 	uint64_t lost_before;   /* the ring's own count when the recording began */
 	uint64_t lost;          /* since then */
@@ -79,6 +81,7 @@ struct recorder {
 	struct timebase tb;
 	bool has_tb;
 	struct record_trace *trace;
+	struct record_behind *behind;
 	struct record_process *processes, **tail;
 	struct record_arena arena;
 	struct record_stats stats;

@@ -4,8 +4,9 @@
  *
  *	record_emit all N		N events with fields of every kind, printed as JSON lines
  *	record_emit count N [NS]	N numbered events, about NS apart
- *	record_emit run FILE		numbered events until it is killed; FILE holds the next
- *number record_emit storm N K		N children, at most 16 at once, each with K events
+ *	record_emit bursts N K		N numbered events, with a wait of 5 ms after every K
+ *	record_emit run FILE		numbered events until it is killed; FILE has the next
+ *	record_emit storm N K		N children, at most 16 at once, each with K events
  *	record_emit late FILE N		waits for FILE, then N numbered events
  *
  * A numbered event is record:count with `n` from 0 on. The last line says how many there were.
@@ -145,6 +146,8 @@ int main(int argc, char **argv)
 			emit_count(n);
 		if (ns && !strcmp(what, "count"))
 			wait_ns(ns);
+		if (ns && !strcmp(what, "bursts") && n % (uint64_t)ns == 0)
+			wait_ns(5000000);
 	}
 	(void)printf("%" PRIu64 "\n", nr);
 	return 0;
