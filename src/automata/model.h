@@ -21,7 +21,7 @@
 #define MODEL_NAME_MAX  64           /* with the terminator */
 #define MODEL_VARS      32
 #define MODEL_EXPRS     2048
-#define MODEL_POINTS    192 /* of one event: its tracepoints, separated by blanks */
+#define MODEL_POINTS    768 /* of one event: what it is made of, separated by blanks */
 #define MODEL_ABOUT_MAX 256
 
 /* Bytes of the text. */
@@ -48,7 +48,7 @@ struct model_state {
 struct model_event {
 	char name[MODEL_NAME_MAX];
 	struct model_span where;
-	char points[MODEL_POINTS]; /* "group:name group:name"; "": not said */
+	char points[MODEL_POINTS]; /* "group:name[,key=FIELD][,when=...] ..."; "": not said */
 	bool is_used;
 	uint8_t flags; /* AUTOMATON_START... */
 };

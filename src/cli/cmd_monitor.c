@@ -5,126 +5,69 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "../automata/shipped.h"
 #include "../base/cleanup.h"
+#include "../base/parse.h"
 #include "../report/json_text.h"
 #include "cli.h"
+#include "monitor_models.h"
 #include "monitor_show.h"
 
-static struct {
-	bool is_json, is_table, is_strict;
-	const char *svg;
-	uint64_t jiffy_ns;
-} wanted;
+struct monitor_wanted monitor_wanted;
 
 static const struct opt options[] = {
 	{.kind = OPT_GROUP, .name = "Models"},
 	{OPT_DURATION, 0, "jiffy", "TIME", "what a number with unit j counts",
 	 "The kernel's own clock tick is known only to a running kernel; give that of another one here.",
-	 &wanted.jiffy_ns, 100000, 100000000, "that of this kernel"},
-	{OPT_FLAG, 0, "strict", NULL, "exit with 1 if there are warnings", NULL, &wanted.is_strict,
-	 0, 0, NULL},
+	 &monitor_wanted.jiffy_ns, 100000, 100000000, "that of this kernel"},
+	{OPT_STRINGS, 0, "param", "NAME=VALUE", "set a parameter of a model; may be given again",
+	 "A number, or a duration with its unit. MODEL.NAME=VALUE is for that model alone.",
+	 &monitor_wanted.param, 0, 0, NULL},
+	{OPT_FLAG, 0, "strict", NULL,
+	 "check: exit with 1 if there are warnings; replay: with 4 if events were lost", NULL,
+	 &monitor_wanted.is_strict, 0, 0, NULL},
+	{.kind = OPT_GROUP, .name = "Events (replay)"},
+	{OPT_STRINGS, 0, "bind", "EVENT=POINT", "what an event of a model is; may be given again",
+	 "POINT is an event of the trace, provider:name. Behind it, separated by commas: key=FIELD "
+	 "(what tells instances apart), INPUT=FIELD (a value for the model), set and clear (of a formula: the atom stays), "
+	 "and last when=CONDITION, as 'tocsin print --where' has them. MODEL.EVENT=POINT is for that model alone. "
+	 "It replaces what the model says about that event.",
+	 &monitor_wanted.bind, 0, 0, NULL},
+	{OPT_FLAG, 'f', "follow", NULL, "go on as the trace grows", NULL,
+	 &monitor_wanted.is_following, 0, 0, NULL},
+	{OPT_STRING, 0, "after", "WHAT", "after a violation: reset, keep or freeze the instance",
+	 "reset waits for the next start; keep stays in the state; freeze sees nothing more.",
+	 &monitor_wanted.after, 0, 0, "reset"},
+	{OPT_U64, 0, "max-instances", "N", "instances of each monitor", NULL,
+	 &monitor_wanted.max_instances, 1, 1u << 26, "4194304"},
+	{OPT_U64, 'n', "count", "N", "stop after N violations", NULL, &monitor_wanted.count, 1,
+	 UINT64_MAX, NULL},
 	{.kind = OPT_GROUP, .name = "Output"},
-	CLI_SHARED(JSON, &wanted.is_json),
-	{OPT_FLAG, 0, "table", NULL, "print the flat table that is stepped", NULL, &wanted.is_table,
-	 0, 0, NULL},
-	{OPT_STRING, 0, "svg", "FILE", "draw the model into FILE; - is standard output", NULL,
-	 &wanted.svg, 0, 0, NULL},
+	CLI_SHARED(JSON, &monitor_wanted.is_json),
+	{OPT_FLAG, 0, "coverage", NULL,
+	 "also say which states and edges were seen, how often and after how long", NULL,
+	 &monitor_wanted.has_coverage, 0, 0, NULL},
+	{OPT_FLAG, 0, "table", NULL, "check: print the flat table that is stepped", NULL,
+	 &monitor_wanted.is_table, 0, 0, NULL},
+	{OPT_STRING, 0, "svg", "FILE", "check: draw the model into FILE; - is standard output",
+	 NULL, &monitor_wanted.svg, 0, 0, NULL},
 	{.kind = OPT_END},
 };
 
 static const char *const examples[] = {
 	"tocsin monitor check model.dot --svg model.svg",
-	"tocsin monitor check wwnr --table",
 	"tocsin monitor list",
+	"tocsin monitor replay lock --bind take=srv:lock --bind drop=srv:unlock trace",
 	NULL,
 };
 
 const struct opt_command cmd_monitor_usage = {
 	CLI_COMMAND(monitor),
-	.usage = "[OPTIONS] check MODEL... | list",
+	.usage = "[OPTIONS] check MODEL... | list | replay MODEL... TRACE...",
 	.examples = examples,
 	.options = options,
 };
-
-struct said {
-	unsigned nr_warnings;
-};
-
-static void say(void *context, const struct tocsin_diag *diag)
-{
-	struct said *said = context;
-
-	said->nr_warnings += diag->is_warning;
-
-	(void)cli_diag(0, diag); /* the status is model_read()'s */
-}
-
-/* The scheduler's tick, which is the resolution of the coarse clock. */
-static uint64_t jiffy_get(void)
-{
-	struct timespec ts = {0};
-
-	if (wanted.jiffy_ns)
-		return wanted.jiffy_ns;
-	if (clock_getres(CLOCK_MONOTONIC_COARSE, &ts) < 0 || ts.tv_nsec <= 0)
-		return 4000000;
-	return (uint64_t)ts.tv_nsec;
-}
-
-static const struct shipped_model *shipped_find(const char *name)
-{
-	size_t len = strlen(name);
-
-	for (const struct shipped_model *s = shipped_models; s->file; s++)
-		if (strncmp(s->file, name, len) == 0 && s->file[len] == '.')
-			return s;
-	return NULL;
-}
-
-static int file_read(const char *path, char **ret_text, size_t *ret_len)
-{
-	TOCSIN_CLEANUP(tocsin_close_fdp)
-	int fd = strcmp(path, "-") == 0 ? dup(STDIN_FILENO) : open(path, O_RDONLY | O_CLOEXEC);
-	TOCSIN_CLEANUP(tocsin_free_charp) char *text = malloc(MODEL_TEXT_MAX + 1);
-	size_t len = 0;
-	ssize_t got;
-
-	if (fd < 0)
-		return -errno;
-	if (!text)
-		return -ENOMEM;
-	do {
-		got = read(fd, text + len, MODEL_TEXT_MAX + 1 - len);
-		if (got < 0 && errno != EINTR)
-			return -errno;
-		len += got > 0 ? (size_t)got : 0;
-	} while (got != 0 && len <= MODEL_TEXT_MAX);
-	*ret_text = tocsin_take_ptr(&text);
-	*ret_len = len;
-	return 0;
-}
-
-/* A file, or the name of a shipped model. Return: 0, -EINVAL said, -errno. */
-static int model_get(const char *name, struct said *said, struct model **ret)
-{
-	const struct model_sink sink = {.say = say, .context = said};
-	const struct model_options how = {.jiffy_ns = jiffy_get()};
-	const struct shipped_model *shipped = strchr(name, '.') ? NULL : shipped_find(name);
-	TOCSIN_CLEANUP(tocsin_free_charp) char *text = NULL;
-	size_t len = 0;
-	int r;
-
-	if (shipped && access(name, F_OK) < 0)
-		return model_read(shipped->file, shipped->text, shipped->len, &how, &sink, ret);
-	r = file_read(name, &text, &len);
-	if (r < 0)
-		return r == -EINVAL ? -EIO : r;
-	return model_read(name, text, len, &how, &sink, ret);
-}
 
 /* One object of JSON at a time: between two in one text there would be a comma. */
 static int out_flush(struct out *o, const char *where)
@@ -148,48 +91,44 @@ static int out_finish(struct out *o, const char *where)
 
 static int svg_write(const struct model *m)
 {
-	bool is_stdout = strcmp(wanted.svg, "-") == 0;
+	bool is_stdout = strcmp(monitor_wanted.svg, "-") == 0;
 	TOCSIN_CLEANUP(tocsin_close_fdp)
-	int fd = is_stdout ? dup(STDOUT_FILENO)
-			   : open(wanted.svg, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+	int fd = is_stdout
+			 ? dup(STDOUT_FILENO)
+			 : open(monitor_wanted.svg, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
 	char why[64];
 	struct out o;
 
 	if (fd < 0) {
-		cli_error("cannot write '%s': %s", wanted.svg,
+		cli_error("cannot write '%s': %s", monitor_wanted.svg,
 			  tocsin_errno_text(errno, why, sizeof(why)));
 		return CLI_FAILED;
 	}
 	out_init(&o, fd);
 	monitor_svg(&o, m);
-	return out_finish(&o, wanted.svg);
+	return out_finish(&o, monitor_wanted.svg);
 }
 
 static int model_check(const char *name, const struct monitor_events *k)
 {
-	struct said said = {0};
+	struct monitor_said said = {0};
 	struct model *m = NULL;
 	struct out o;
-	char why[64];
-	int status, r = model_get(name, &said, &m);
+	int status = monitor_model_get(name, &said, &m);
 
-	if (r < 0) {
-		if (r != -EINVAL)
-			cli_error("cannot read '%s': %s", name,
-				  tocsin_errno_text(r, why, sizeof(why)));
-		return r == -ENOMEM ? CLI_FAILED : CLI_USAGE;
-	}
+	if (status >= 0)
+		return status;
 	out_init(&o, STDOUT_FILENO);
-	if (wanted.is_json)
+	if (monitor_wanted.is_json)
 		monitor_show_json(&o, m, k);
-	else if (wanted.is_table)
+	else if (monitor_wanted.is_table)
 		monitor_show_table(&o, m);
-	else if (!wanted.svg || strcmp(wanted.svg, "-") != 0)
+	else if (!monitor_wanted.svg || strcmp(monitor_wanted.svg, "-") != 0)
 		monitor_show_text(&o, m, k);
 	status = out_finish(&o, "standard output");
-	if (status == CLI_OK && wanted.svg)
+	if (status == CLI_OK && monitor_wanted.svg)
 		status = svg_write(m);
-	if (status == CLI_OK && wanted.is_strict && said.nr_warnings)
+	if (status == CLI_OK && monitor_wanted.is_strict && said.nr_warnings)
 		status = CLI_NO;
 	(void)model_free(m); /* always NULL */
 	return status;
@@ -217,16 +156,14 @@ static int models_list(const struct monitor_events *k)
 
 	out_init(&o, STDOUT_FILENO);
 	for (const struct shipped_model *s = shipped_models; s->file && status == CLI_OK; s++) {
-		const struct model_options how = {.jiffy_ns = jiffy_get()};
-		struct said said = {0};
-		const struct model_sink sink = {.say = say, .context = &said};
+		struct monitor_said said = {0};
 		struct model *m = NULL;
 
-		if (model_read(s->file, s->text, s->len, &how, &sink, &m) < 0) {
+		if (monitor_model_shipped(s, &said, &m) >= 0) {
 			status = CLI_FAILED; /* said: it is tested that none has a fault */
 			break;
 		}
-		if (wanted.is_json)
+		if (monitor_wanted.is_json)
 			monitor_show_json(&o, m, k);
 		else
 			list_line(&o, m, k);
@@ -237,34 +174,76 @@ static int models_list(const struct monitor_events *k)
 	return status;
 }
 
-int cmd_monitor(int argc, char **argv)
+static int check_all(char **words, size_t nr)
 {
 	struct monitor_events kernel;
-	int operands, after_dashes, status, worst = CLI_OK;
-	bool is_list;
+	int worst = CLI_OK;
 
-	status = cli_parse(&cmd_monitor_usage, argc, argv, &operands, &after_dashes);
-	if (status >= 0)
-		return status;
-	if (operands == argc)
-		return cli_usage(&cmd_monitor_usage, "neither 'check' nor 'list'");
-	is_list = strcmp(argv[operands], "list") == 0;
-	if (!is_list && strcmp(argv[operands], "check") != 0)
-		return cli_usage(&cmd_monitor_usage, "'%.80s' is neither 'check' nor 'list'",
-				 argv[operands]);
-	if (!is_list && operands + 1 == argc)
+	if (!nr)
 		return cli_usage(&cmd_monitor_usage, "no model");
-	if (is_list && operands + 1 != argc)
-		return cli_usage(&cmd_monitor_usage, "'list' takes no models");
-	if (wanted.svg && (is_list || argc - operands != 2))
+	if (monitor_wanted.svg && nr != 1)
 		return cli_usage(&cmd_monitor_usage, "--svg is of one model");
 	monitor_events_open(&kernel);
-	if (is_list)
-		worst = models_list(&kernel);
-	for (int i = operands + 1; i < argc; i++) {
-		status = model_check(argv[i], &kernel);
+	for (size_t i = 0; i < nr; i++) {
+		int status = model_check(words[i], &kernel);
+
 		worst = status > worst ? status : worst;
 	}
 	monitor_events_close(&kernel);
 	return worst;
+}
+
+static int list_all(char **words, size_t nr)
+{
+	struct monitor_events kernel;
+	int status;
+
+	(void)words;
+	if (nr)
+		return cli_usage(&cmd_monitor_usage, "'list' takes no models");
+	if (monitor_wanted.svg)
+		return cli_usage(&cmd_monitor_usage, "--svg is of one model");
+	monitor_events_open(&kernel);
+	status = models_list(&kernel);
+	monitor_events_close(&kernel);
+	return status;
+}
+
+static const struct {
+	const char *name;
+	int (*run)(char **words, size_t nr);
+} verbs[] = {
+	{"check", check_all},
+	{"list", list_all},
+	{"replay", monitor_replay},
+};
+
+static int verb_run(char **words, size_t nr)
+{
+	char near[200];
+	struct tocsin_nearest nearest;
+
+	if (!nr)
+		return cli_usage(&cmd_monitor_usage, "what to do: check, list or replay?");
+	tocsin_nearest_init(&nearest, words[0]);
+	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
+		if (strcmp(words[0], verbs[i].name) == 0)
+			return verbs[i].run(words + 1, nr - 1);
+		tocsin_nearest_offer(&nearest, verbs[i].name);
+	}
+	(void)tocsin_nearest_text(&nearest, near, sizeof(near));
+	return cli_usage(&cmd_monitor_usage, "'%.80s' is none of check, list and replay%s%s",
+			 words[0], near[0] ? ": did you mean " : "", near);
+}
+
+int cmd_monitor(int argc, char **argv)
+{
+	int operands, after_dashes;
+	int status = cli_parse(&cmd_monitor_usage, argc, argv, &operands, &after_dashes);
+
+	if (status < 0)
+		status = verb_run(argv + operands, (size_t)(argc - operands));
+	opt_strings_done(&monitor_wanted.bind);
+	opt_strings_done(&monitor_wanted.param);
+	return status;
 }

@@ -84,7 +84,8 @@ enum has monitor_events_of(const struct monitor_events *k, const struct model_ev
 		size_t n = strcspn(at, " ");
 		enum has has;
 
-		(void)snprintf(point, sizeof(point), "%.*s", (int)n, at);
+		/* What follows a comma says how it is looked at. */
+		(void)snprintf(point, sizeof(point), "%.*s", (int)strcspn(at, ", "), at);
 		has = monitor_events_point(k, point);
 		if (worst == HAS_NOT_SAID || has < worst) {
 			worst = has;
@@ -94,6 +95,22 @@ enum has monitor_events_of(const struct monitor_events *k, const struct model_ev
 		at += n + (at[n] == ' ');
 	}
 	return worst;
+}
+
+const char *monitor_events_points(const struct model_event *e, char buf[MODEL_POINTS])
+{
+	size_t used = 0;
+
+	buf[0] = '\0';
+	for (const char *at = e->points; *at; at += strcspn(at, " "), at += *at == ' ') {
+		size_t n = strcspn(at, ", ");
+
+		if (strncmp(at, buf, n) == 0 && buf[n] == '\0')
+			continue; /* the same, looked at in another way */
+		used += (size_t)snprintf(buf + used, MODEL_POINTS - used, "%s%.*s", used ? " " : "",
+					 (int)n, at);
+	}
+	return buf;
 }
 
 enum has monitor_events_all(const struct monitor_events *k, const struct model *m, char *missing,

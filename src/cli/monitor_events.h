@@ -30,6 +30,10 @@ enum has monitor_events_point(const struct monitor_events *k, const char *point)
 enum has monitor_events_of(const struct monitor_events *k, const struct model_event *e,
 			   char *missing, size_t len);
 
+/** monitor_events_points() - the tracepoints of an event alone, separated by blanks. Return: @buf.
+ */
+const char *monitor_events_points(const struct model_event *e, char buf[MODEL_POINTS]);
+
 /** monitor_events_all() - the worst of a model's events. */
 enum has monitor_events_all(const struct monitor_events *k, const struct model *m, char *missing,
 			    size_t len);

@@ -135,7 +135,7 @@ static void states_json(struct out *o, const struct model *m)
 
 void monitor_show_json(struct out *o, const struct model *m, const struct monitor_events *k)
 {
-	char missing[MODEL_POINTS] = "";
+	char missing[MODEL_POINTS] = "", points[MODEL_POINTS];
 	enum has all = monitor_events_all(k, m, missing, sizeof(missing));
 
 	json_open(o, NULL, '{');
@@ -155,7 +155,8 @@ void monitor_show_json(struct out *o, const struct model *m, const struct monito
 		json_open(o, NULL, '{');
 		json_str(o, "name", m->event[i].name);
 		json_str(o, "start", start_text(m->event[i].flags));
-		json_str(o, "tracepoints", m->event[i].points);
+		json_str(o, "tracepoints", monitor_events_points(&m->event[i], points));
+		json_str(o, "points", m->event[i].points);
 		json_str(o, "here", has_text(monitor_events_of(k, &m->event[i], NULL, 0)));
 		json_close(o, '}');
 	}

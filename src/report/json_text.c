@@ -6,11 +6,11 @@
 
 #include "../base/utf8.h"
 
-/* A comma is needed unless the text is empty or has just been opened: so there is no state but the
- * text. */
+/* A comma is needed unless the text is empty, has just been opened, or another line begins: so
+ * there is no state but the text. */
 static void put_name(struct out *o, const char *name)
 {
-	if (o->len && o->buf[o->len - 1] != '{' && o->buf[o->len - 1] != '[')
+	if (o->len && !memchr("{[\n", o->buf[o->len - 1], 3))
 		out_add_bytes(o, ",", 1);
 	if (name)
 		out_add(o, "\"%s\":", name);

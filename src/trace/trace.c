@@ -383,6 +383,13 @@ int trace_values(struct trace *t, const struct ctf_values **ret_values)
 	return r;
 }
 
+int trace_peek(struct trace *t, const struct peek *p, uint64_t ret[PEEK_MAX])
+{
+	const struct ctf_input *in = t->heap[0]->input;
+
+	return peek_run(p, in->base, in->body_bits, in->end_bits, ret);
+}
+
 int trace_packet_values(struct trace *t, const struct ctf_values **ret_values)
 {
 	int r = 0;

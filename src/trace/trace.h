@@ -11,6 +11,7 @@
  */
 
 #include "../base/err.h"
+#include "../ctf/read_peek.h"
 #include "../ctf/read_plan.h"
 
 struct trace;
@@ -87,6 +88,14 @@ int trace_next(struct trace *t, const struct trace_event **ret_event);
  * Return: 0, or -ENOMEM. Thread-safe: no. Signal-safe: no. Since: 0.1.
  */
 int trace_values(struct trace *t, const struct ctf_values **ret_values);
+
+/**
+ * trace_peek() - some numbers of the event at hand.
+ * @p: made for its class
+ *
+ * Return: 0, or -EBADMSG. Thread-safe: no. Signal-safe: no. Since: 0.1.
+ */
+int trace_peek(struct trace *t, const struct peek *p, uint64_t ret[PEEK_MAX]);
 
 /** trace_packet_values() - the context of the packet that the event at hand is in. As above. */
 int trace_packet_values(struct trace *t, const struct ctf_values **ret_values);

@@ -362,7 +362,7 @@ static const struct ctf_value *payload_context(const struct ctf_value *scope)
 }
 
 /* A field of the payload before one of a context; `$NAME` is a context. */
-static const struct ctf_value *value_find(const struct ctf_values *values, const char *path)
+const struct ctf_value *where_value(const struct ctf_values *values, const char *path)
 {
 	const struct ctf_value *end = values->item + values->nr, *found = NULL;
 	bool is_context = *path == '$';
@@ -436,7 +436,7 @@ static int order_of(const struct term *t, const struct ctf_value *v)
 
 static bool test_holds(const struct term *t, const struct ctf_values *values)
 {
-	const struct ctf_value *v = value_find(values, t->field);
+	const struct ctf_value *v = where_value(values, t->field);
 	const char *label;
 
 	if (!v)
@@ -483,4 +483,32 @@ const char *where_unknown(const struct where *w, bool (*is_known)(const char *fi
 		if (w->term[i].kind == TERM_TEST && !is_known(w->term[i].field, context))
 			return w->term[i].field;
 	return NULL;
+}
+
+bool where_step(const struct where *w, unsigned i, struct where_step *ret)
+{
+	static const enum where_op ops[] = {
+		[TEST_IS] = WHERE_IS,     [TEST_EQ] = WHERE_EQ,     [TEST_NE] = WHERE_NE,
+		[TEST_LT] = WHERE_LT,     [TEST_LE] = WHERE_LE,     [TEST_GT] = WHERE_GT,
+		[TEST_GE] = WHERE_GE,     [TEST_LIKE] = WHERE_TEXT, [TEST_UNLIKE] = WHERE_TEXT,
+		[TEST_BITS] = WHERE_BITS,
+	};
+	const struct term *t = &w->term[i < w->nr ? i : 0];
+
+	if (i >= w->nr)
+		return false;
+	*ret = (struct where_step){.field = t->field};
+	switch (t->kind) {
+	case TERM_AND: ret->op = WHERE_AND; break;
+	case TERM_OR: ret->op = WHERE_OR; break;
+	case TERM_NOT: ret->op = WHERE_NOT; break;
+	case TERM_OPEN: /* none is left behind when it was read */
+	case TERM_TEST:
+		ret->op = ops[t->test];
+		if (t->is_text || t->is_real || t->number > INT64_MAX)
+			ret->op = WHERE_TEXT;
+		ret->value = t->is_negative ? -(int64_t)t->number : (int64_t)t->number;
+		break;
+	}
+	return true;
 }

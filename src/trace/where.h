@@ -19,6 +19,28 @@
 
 struct where;
 
+/* One step of a condition in postfix order, for those who evaluate it by themselves. */
+enum where_op {
+	WHERE_IS, /* tests: push a truth */
+	WHERE_EQ,
+	WHERE_NE,
+	WHERE_LT,
+	WHERE_LE,
+	WHERE_GT,
+	WHERE_GE,
+	WHERE_BITS,
+	WHERE_TEXT, /* a test of a text, or with a fraction: by where_holds() only */
+	WHERE_AND,
+	WHERE_OR,
+	WHERE_NOT,
+};
+
+struct where_step {
+	enum where_op op;
+	const char *field; /* of a test; lent */
+	int64_t value;
+};
+
 /**
  * where_parse() - read a condition.
  * @ret_where: to be given to where_free()
@@ -39,6 +61,12 @@ bool where_holds(const struct where *w, const struct ctf_values *values);
  */
 const char *where_unknown(const struct where *w, bool (*is_known)(const char *field, void *context),
 			  void *context);
+
+/** where_step() - the @i-th step, from 0. Return: is there one? Thread-safe: yes. */
+bool where_step(const struct where *w, unsigned i, struct where_step *ret);
+
+/** where_value() - a field as conditions name it. Return: the value, or NULL there is none. */
+const struct ctf_value *where_value(const struct ctf_values *values, const char *path);
 
 /** where_free() - @w may be NULL. Return: NULL. */
 struct where *where_free(struct where *w);

@@ -25,10 +25,11 @@ ALLOWED = {
     "analysis": ["base", "abi", "collector/section.h"],
     "ctf": ["base", "abi", "analysis/model.h", "analysis/causes.def"],
     "trace": ["base", "abi", "ctf"],
-    "report": ["base", "abi", "ctf", "trace", "analysis/model.h", "analysis/causes.def"],
+    "monitor": ["base", "abi", "automata", "bpf", "collector", "ctf", "trace"],
+    "report": ["base", "abi", "automata/model.h", "ctf", "trace", "analysis/model.h", "analysis/causes.def", "monitor/violated.h"],
     "query": ["base", "abi", "ctf", "trace", "report/out.h", "report/pen.h", "report/print.h", "report/trace.def"],
     "cli": ["base", "abi", "percpu", "ring", "elf", "unwind", "automata", "bpf", "collector", "analysis", "ctf", "trace",
-            "report", "query"],
+            "monitor", "report", "query"],
 }
 # The kernel half is compiled for another machine: only layouts shared with it, whatever its loader may use.
 ALLOWED_IN_KERNEL = ["abi"]
