@@ -13,6 +13,8 @@
  * memory does not grow with a trace.
  */
 
+#include <string.h>
+
 #include "../base/err.h"
 #include "read_clock.h"
 #include "read_map.h"
@@ -57,6 +59,7 @@ struct ctf_input {
 	struct ctf_clock clock;
 	struct ctf_range range;           /* that is wanted */
 	const struct plan_stream *stream; /* its class; NULL: no packet yet */
+	uint64_t quick_end; /* end, or 0 where there is no quick way: see ctf_input_quick() */
 	bool is_bits;
 	bool is_open; /* within a packet */
 
@@ -66,7 +69,6 @@ struct ctf_input {
 	char *name;             /* of the file, owned */
 	uint64_t offset;        /* of the packet in the file */
 	uint64_t next_offset;   /* of the one behind it */
-	uint64_t header_bits;   /* where the event's header begins */
 	uint64_t context_bits;  /* where the packet's context begins */
 	uint64_t end_bits;      /* of the content */
 	uint64_t seen_lost;     /* events, by the packets so far */
@@ -78,7 +80,6 @@ struct ctf_input {
 	bool is_asked;     /* the metadata was read again for what is not known here */
 	unsigned nr_slots; /* that state.slot has */
 	struct ctf_loss loss;
-	uint64_t nr_events; /* stepped over so far */
 	char wrong[CTF_WRONG_LEN];
 	struct ctf_input *next;
 };
@@ -133,11 +134,63 @@ const char *ctf_reader_refused(struct ctf_reader *r);
  */
 int ctf_input_step(struct ctf_input *in);
 
-/** ctf_input_values() - contexts and payload of the event at hand, appended to @values. Return: 0,
- * -ENOMEM; it was found to be whole before. */
-int ctf_input_values(struct ctf_input *in, struct ctf_values *values);
+/**
+ * ctf_input_quick() - a step that meets the next event of the packet, in the record layout of a
+ * ring, in the wanted range: what nearly all steps are.
+ * @is_fixed: only if it is of a class of fixed size, which takes no call
+ *
+ * Return: true: as ctf_input_step() with CTF_EVENT; false: nothing was done, call that.
+ * Thread-safe: per reader. Signal-safe: no.
+ */
+static inline __attribute__((always_inline)) bool ctf_input_quick(struct ctf_input *in,
+								  bool is_fixed)
+{
+	const struct plan_stream *stream = in->stream;
+	uint64_t at = (in->at + 7) & ~(uint64_t)7, head, id, ticks, end;
+	int64_t t_ns;
 
-/** ctf_input_packet_values() - header and context of the packet at hand. Return: as above. */
+	if (at + sizeof(head) > in->quick_end)
+		return false;
+	memcpy(&head, in->base + at, sizeof(head));
+	id = head & 0xffff;
+	at += sizeof(head);
+	if (id >= stream->nr_by_id)
+		return false;
+	end = at + stream->quick_bytes[id];
+	if (!is_fixed && stream->quick_bytes[id] == PLAN_NOT_QUICK) {
+		const struct plan_event *event = stream->by_id[id];
+
+		if (!event || !event->body.skip ||
+		    plan_end(&event->body, &in->state, at, in->quick_end, &end) < 0)
+			return false;
+	}
+	ticks = (in->ticks & ~(uint64_t)UINT32_MAX) | head >> 32;
+	if (end > in->quick_end || ticks < in->ticks || !ctf_clock_has(&in->clock, ticks))
+		return false;
+	t_ns = ctf_clock_ns(&in->clock, ticks);
+	if ((uint64_t)t_ns - (uint64_t)in->range.from_ns >
+	    (uint64_t)in->range.to_ns - (uint64_t)in->range.from_ns)
+		return false;
+	in->at = end;
+	in->ticks = ticks;
+	in->t_ns = t_ns;
+	in->event = stream->by_id[id];
+	in->body_bits = at * 8;
+	return true;
+}
+
+/**
+ * ctf_input_values() - contexts and payload of the event at hand.
+ * @scratch: memory for them, where it is needed; the caller's
+ * @ret_values: valid until the next step, or the next call for another event of the class
+ *
+ * Return: 0, -ENOMEM, -EIO the file has changed: it was found to be whole before.
+ */
+int ctf_input_values(struct ctf_input *in, struct ctf_values *scratch,
+		     const struct ctf_values **ret_values);
+
+/** ctf_input_packet_values() - header and context of the packet at hand, appended to @values.
+ * Return: as above. */
 int ctf_input_packet_values(struct ctf_input *in, struct ctf_values *values);
 
 /** ctf_input_bytes() - how far in its file, and how long that is: for progress. */

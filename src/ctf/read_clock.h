@@ -11,6 +11,7 @@
  * every n below 2^64, and the remainder tells which.
  */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "read_meta.h"
@@ -24,6 +25,8 @@ struct ctf_clock {
 	uint64_t frequency_hz;
 	uint64_t offset_ticks;
 	int64_t offset_s;
+	int64_t ns_offset; /* is_ns: what to add to ticks */
+	bool is_ns;        /* ticks are nanoseconds */
 };
 
 #define CTF_CLOCK_SPAN          ((uint64_t)1 << 32)
@@ -35,12 +38,14 @@ static inline void ctf_clock_init(struct ctf_clock *c, const struct meta_clock *
 	*c = (struct ctf_clock){.frequency_hz = meta ? meta->frequency_hz : 1000000000,
 				.offset_ticks = meta ? meta->offset_ticks : 0,
 				.offset_s = meta ? meta->offset_s : 0};
+	c->is_ns = c->frequency_hz == 1000000000;
+	c->ns_offset = (int64_t)((uint64_t)c->offset_s * 1000000000 + c->offset_ticks);
 	if (c->frequency_hz > 1)
 		c->inverse = (uint64_t)(((unsigned __int128)1 << 64) / c->frequency_hz);
 }
 
 /** ctf_clock_rebase() - divide. Thread-safe: per object. Signal-safe: yes. */
-static inline void ctf_clock_rebase(struct ctf_clock *c, uint64_t ticks)
+static __attribute__((noinline, unused)) void ctf_clock_rebase(struct ctf_clock *c, uint64_t ticks)
 {
 	unsigned __int128 n = ((unsigned __int128)c->offset_ticks + ticks) * (unsigned)1000000000;
 	unsigned __int128 q = n / c->frequency_hz;
@@ -52,15 +57,24 @@ static inline void ctf_clock_rebase(struct ctf_clock *c, uint64_t ticks)
 										    : 0;
 }
 
+/** ctf_clock_has() - does ctf_clock_ns() get along without a division? */
+static inline bool ctf_clock_has(const struct ctf_clock *c, uint64_t ticks)
+{
+	return c->is_ns || ticks - c->base_ticks < c->span;
+}
+
 /**
  * ctf_clock_ns() - the time of a tick. Numbers beyond all reason wrap.
  *
  * Thread-safe: per object. Signal-safe: yes.
  */
-static inline int64_t ctf_clock_ns(struct ctf_clock *c, uint64_t ticks)
+static inline __attribute__((always_inline)) int64_t ctf_clock_ns(struct ctf_clock *c,
+								  uint64_t ticks)
 {
 	uint64_t d = ticks - c->base_ticks, n, q;
 
+	if (c->is_ns)
+		return (int64_t)(ticks + (uint64_t)c->ns_offset);
 	if (__builtin_expect(d >= c->span, 0)) {
 		ctf_clock_rebase(c, ticks);
 		return (int64_t)c->base_ns;

@@ -208,6 +208,7 @@ static void packet_enter(struct ctf_input *in, const struct head *head)
 	in->is_bits = head->stream->header_kind != PLAN_HEADER_TOCSIN;
 	in->at = in->is_bits ? head->first_bits : head->first_bits / 8;
 	in->end = in->is_bits ? head->content_bits : head->content_bits / 8;
+	in->quick_end = in->is_bits ? 0 : in->end;
 	in->ticks = head->clock;
 	in->state.base = in->base;
 	in->state.end_bits = in->end_bits;
@@ -234,6 +235,7 @@ static int packet_next(struct ctf_input *in)
 
 	if (in->is_open) {
 		in->is_open = false;
+		in->at = in->end;
 		in->offset = in->next_offset;
 		ctf_map_release(&in->map, in->offset);
 		if (in->map.is_torn)
@@ -280,7 +282,7 @@ static int event_wrong(struct ctf_input *in, uint64_t at_bits, const char *what)
 }
 
 /* The metadata may have been written again since it was read. */
-static int event_unknown(struct ctf_input *in, uint64_t id)
+static int event_unknown(struct ctf_input *in, uint64_t id, uint64_t at_bits)
 {
 	int r = in->is_asked ? 0 : ctf_reader_again(in->reader);
 
@@ -302,7 +304,7 @@ static int event_unknown(struct ctf_input *in, uint64_t id)
 		}
 	}
 	in->at = in->end;
-	return wrong(in, CTF_BAD, in->offset + in->header_bits / 8,
+	return wrong(in, CTF_BAD, in->offset + at_bits / 8,
 		     "event %llu, which the metadata does not describe", (unsigned long long)id);
 }
 
@@ -325,17 +327,18 @@ static int event_end(struct ctf_input *in, uint64_t body, uint64_t *ret_end)
 
 /* Steps over one record of a ring. Return: CTF_EVENT, CTF_END behind the last one, else what is
  * wrong. */
-static inline __attribute__((always_inline)) int record_step_at(struct ctf_input *in)
+static int record_step(struct ctf_input *in)
 {
 	uint64_t at = (in->at + 7) & ~(uint64_t)7, ticks = in->ticks, head, body, end, id;
+	const struct plan_stream *stream = in->stream;
 	const struct plan_event *event;
 	int r;
 
-	if (at >= in->end)
-		return CTF_END;
-	in->header_bits = at * 8;
-	if (in->end - at < SHORT_HEAD)
+	if (__builtin_expect(at + SHORT_HEAD > in->end, 0)) {
+		if (at >= in->end)
+			return CTF_END;
 		return event_wrong(in, at * 8, "the packet ends within an event");
+	}
 	memcpy(&head, in->base + at, sizeof(head));
 	id = head & 0xffff;
 	if (__builtin_expect(id != ID_EXTENDED, 1)) {
@@ -351,9 +354,9 @@ static inline __attribute__((always_inline)) int record_step_at(struct ctf_input
 		memcpy(&ticks, in->base + at + SHORT_HEAD, sizeof(ticks));
 		body = at + LONG_HEAD;
 	}
-	event = id < in->stream->nr_by_id ? in->stream->by_id[id] : plan_event_find(in->stream, id);
+	event = id < stream->nr_by_id ? stream->by_id[id] : plan_event_find(stream, id);
 	if (__builtin_expect(!event, 0)) {
-		r = event_unknown(in, id);
+		r = event_unknown(in, id, at * 8);
 		if (r != CTF_EVENT)
 			return r;
 		event = plan_event_find(in->stream, id); /* which the new metadata has */
@@ -376,11 +379,6 @@ static inline __attribute__((always_inline)) int record_step_at(struct ctf_input
 	return CTF_EVENT;
 }
 
-static int record_step(struct ctf_input *in)
-{
-	return record_step_at(in);
-}
-
 /* The same for any other layout. */
 static int general_step(struct ctf_input *in)
 {
@@ -390,7 +388,6 @@ static int general_step(struct ctf_input *in)
 
 	if (in->at >= in->end)
 		return CTF_END;
-	in->header_bits = in->at;
 	st->at_bits = in->at;
 	st->clock = in->ticks;
 	st->has_role = 0;
@@ -403,7 +400,7 @@ static int general_step(struct ctf_input *in)
 			    ? plan_event_find(in->stream, id)
 			    : &in->stream->event[0];
 	if (!in->event) {
-		r = event_unknown(in, id);
+		r = event_unknown(in, id, in->at);
 		return r == CTF_EVENT ? general_step(in) : r;
 	}
 	in->body_bits = st->at_bits;
@@ -416,6 +413,13 @@ static int general_step(struct ctf_input *in)
 	in->ticks = st->clock;
 	in->t_ns = ctf_clock_ns(&in->clock, in->ticks);
 	return CTF_EVENT;
+}
+
+/* No further step. */
+static void input_over(struct ctf_input *in)
+{
+	in->is_over = true;
+	in->at = in->end;
 }
 
 /* The steps that are not just the next event of the packet. */
@@ -432,38 +436,29 @@ static int slow_step(struct ctf_input *in, int step)
 			    in->loss.begin_ns <= o->range.to_ns)
 				return step;
 			if (step == CTF_CUT || step == CTF_END || step == CTF_BAD)
-				in->is_over = true;
+				input_over(in);
 			if (step != CTF_EVENT && step != CTF_LOSS)
 				return step;
 		} else if (step != CTF_EVENT) {
 			return step;
 		} else if (in->t_ns > o->range.to_ns) {
-			in->is_over = true;
+			input_over(in);
 			return CTF_END;
 		} else if (in->t_ns >= o->range.from_ns) {
-			in->nr_events++;
 			return CTF_EVENT;
 		}
 		step = in->is_bits ? general_step(in) : record_step(in);
 	}
 }
 
+/* Outside of a packet, in->at is in->end. */
 int ctf_input_step(struct ctf_input *in)
 {
-	int step = CTF_END;
+	int step = in->is_bits ? general_step(in) : record_step(in);
 
-	if (__builtin_expect(in->is_over, 0))
-		return CTF_END;
-	if (__builtin_expect(in->is_open, 1)) {
-		step = in->is_bits ? general_step(in) : record_step_at(in);
-		if (__builtin_expect(step == CTF_EVENT && in->t_ns >= in->range.from_ns &&
-					     in->t_ns <= in->range.to_ns,
-				     1)) {
-			in->nr_events++;
-			return CTF_EVENT;
-		}
-	}
-	return slow_step(in, step);
+	if (step == CTF_EVENT && in->t_ns >= in->range.from_ns && in->t_ns <= in->range.to_ns)
+		return CTF_EVENT;
+	return in->is_over ? CTF_END : slow_step(in, step);
 }
 
 static int values_fail(int r)
@@ -471,13 +466,23 @@ static int values_fail(int r)
 	return r == -EBADMSG ? -EIO : r; /* it was whole when it was stepped over */
 }
 
-int ctf_input_values(struct ctf_input *in, struct ctf_values *values)
+int ctf_input_values(struct ctf_input *in, struct ctf_values *scratch,
+		     const struct ctf_values **ret_values)
 {
-	struct plan_state st = in->state;
+	const struct plan *body = &in->event->body;
+	struct plan_state st;
 
+	if (__builtin_expect(body->fill != NULL, 1)) {
+		*ret_values = &body->ready;
+		return values_fail(
+			plan_fill_run(body, in->base, (in->body_bits + 7) / 8, in->end_bits / 8));
+	}
+	st = in->state;
 	st.at_bits = in->body_bits;
 	st.clock = in->ticks;
-	return values_fail(plan_run(&in->event->body, &st, values));
+	scratch->nr = 0;
+	*ret_values = scratch;
+	return values_fail(plan_run(body, &st, scratch));
 }
 
 int ctf_input_packet_values(struct ctf_input *in, struct ctf_values *values)

@@ -553,6 +553,8 @@ static int event_make(struct builder *b, struct plan_stream *s, struct plan_even
 		op->is_plain = op->slot == PLAN_NO_SLOT && !op->role && !op->is_time;
 	}
 	if (r == 0)
+		r = plan_fill_make(&event->body);
+	if (r == 0)
 		r = plan_skip_make(&event->body, s->header_kind == PLAN_HEADER_TOCSIN ? 8 : 1);
 	if (r < 0)
 		tocsin_err_add(b->err, "event '%.80s'", event->meta->name);
@@ -584,6 +586,7 @@ static int stream_make(struct builder *b, struct plan_stream *s)
 	b->header = &s->header;
 	for (; e && r == 0; e = e->next) {
 		s->event[s->nr_events].meta = e;
+		s->event[s->nr_events].name = e->name;
 		r = event_make(b, s, &s->event[s->nr_events++]);
 	}
 	b->nr_entries = nr_entries;

@@ -16,6 +16,7 @@
 #define PLAN_SHARED        64         /* slots whose values outlive an event: those of heads */
 #define PLAN_LOCAL_MAX     4096       /* slots within one event */
 #define PLAN_NO_SLOT       UINT32_MAX
+#define PLAN_NOT_QUICK     ((uint64_t)1 << 62) /* bytes that no packet has */
 
 /* Where in an event a value stands. */
 enum plan_scope {
@@ -59,6 +60,7 @@ void ctf_values_done(struct ctf_values *v);
 
 struct plan_op;
 struct plan_skip;
+struct plan_fill;
 struct plan_option;
 
 struct plan {
@@ -70,10 +72,13 @@ struct plan {
 	struct plan_skip *skip; /* of an event of whole bytes: how to find its end; else NULL */
 	bool is_fixed;          /* its size is always fixed_bytes */
 	uint64_t fixed_bytes;
+	struct plan_fill *fill;  /* of an event that always has the same values; else NULL */
+	struct ctf_values ready; /* ... these: filled in by plan_fill_run(), valid until the next */
 };
 
 struct plan_event {
 	const struct meta_event *meta;
+	const char *name; /* meta's */
 	struct plan body; /* contexts and payload */
 };
 
@@ -92,6 +97,7 @@ struct plan_stream {
 	struct plan_event *event; /* owned; sorted by id */
 	unsigned nr_events;
 	struct plan_event **by_id; /* owned; events of small ids */
+	uint64_t *quick_bytes;     /* owned; of events of fixed size; PLAN_NOT_QUICK of others */
 	uint64_t nr_by_id;
 };
 
@@ -149,6 +155,16 @@ int plan_run(const struct plan *plan, struct plan_state *st, struct ctf_values *
  */
 int plan_end(const struct plan *plan, struct plan_state *st, uint64_t at, uint64_t end,
 	     uint64_t *ret_end);
+
+/**
+ * plan_fill_run() - the values of an event with plan->fill, into plan->ready.
+ * @base: the packet
+ * @at:   byte of it where the event's contexts begin
+ * @end:  end of the content in bytes
+ *
+ * Return: 0, or -EBADMSG it is not whole. Thread-safe: per plan. Signal-safe: no.
+ */
+int plan_fill_run(const struct plan *plan, const uint8_t *base, uint64_t at, uint64_t end);
 
 /** plan_clock_step() - the time that a counter of @bits shows, when it showed @clock before. */
 static inline uint64_t plan_clock_step(uint64_t clock, uint64_t value, unsigned bits)

@@ -55,7 +55,7 @@ static int event_compare(const void *a, const void *b)
 	return x->meta->id < y->meta->id ? -1 : x->meta->id > y->meta->id;
 }
 
-#define BY_ID_MAX 65536 /* ids below this are looked up in one step */
+#define BY_ID_MAX 65535 /* ids below this, those of short headers, are looked up in one step */
 
 int plan_events_sort(struct plan_stream *s, struct tocsin_err *err)
 {
@@ -68,10 +68,18 @@ int plan_events_sort(struct plan_stream *s, struct tocsin_err *err)
 	for (unsigned i = 0; i < s->nr_events && s->event[i].meta->id < BY_ID_MAX; i++)
 		s->nr_by_id = s->event[i].meta->id + 1;
 	s->by_id = calloc(s->nr_by_id ?: 1, sizeof(*s->by_id));
-	if (!s->by_id)
+	s->quick_bytes = reallocarray(NULL, s->nr_by_id ?: 1, sizeof(*s->quick_bytes));
+	if (!s->by_id || !s->quick_bytes)
 		return -ENOMEM;
-	for (unsigned i = 0; i < s->nr_events && s->event[i].meta->id < s->nr_by_id; i++)
-		s->by_id[s->event[i].meta->id] = &s->event[i];
+	for (uint64_t id = 0; id < s->nr_by_id; id++)
+		s->quick_bytes[id] = PLAN_NOT_QUICK;
+	for (unsigned i = 0; i < s->nr_events && s->event[i].meta->id < s->nr_by_id; i++) {
+		struct plan_event *e = &s->event[i];
+
+		s->by_id[e->meta->id] = e;
+		if (e->body.is_fixed)
+			s->quick_bytes[e->meta->id] = e->body.fixed_bytes;
+	}
 	return 0;
 }
 
@@ -99,6 +107,8 @@ static void plan_free(struct plan *p)
 	free(p->op);
 	free(p->option);
 	free(p->skip);
+	free(p->fill);
+	ctf_values_done(&p->ready);
 }
 
 void plan_done(struct plan_trace *t)
@@ -112,6 +122,7 @@ void plan_done(struct plan_trace *t)
 			plan_free(&s->event[k].body);
 		free(s->event);
 		free(s->by_id);
+		free(s->quick_bytes);
 	}
 	plan_free(&t->packet_header);
 	free(t->stream);

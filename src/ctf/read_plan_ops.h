@@ -4,6 +4,8 @@
 
 /* The steps of a plan: made by read_plan.c and read_plan_skip.c, run by read_plan_run.c. */
 
+#include <string.h>
+
 #include "read_plan.h"
 
 #define PLAN_LOOPS_MAX META_DEPTH_MAX /* arrays within arrays */
@@ -56,11 +58,11 @@ struct plan_option {
 
 enum plan_skip_code {
 	SKIP_END,
-	SKIP_BYTES, /* n */
-	SKIP_ALIGN, /* to n bytes */
-	SKIP_STRING,
-	SKIP_READ,  /* the integer of step `op`: somebody refers to it */
-	SKIP_ARRAY, /* as many as slot `op` says, each of n bytes */
+	SKIP_BYTES,  /* n */
+	SKIP_ALIGN,  /* to n bytes */
+	SKIP_STRING, /* n bytes, and a text behind them */
+	SKIP_READ,   /* the integer of step `op`: somebody refers to it */
+	SKIP_ARRAY,  /* as many as slot `op` says, each of n bytes */
 };
 
 struct plan_skip {
@@ -72,6 +74,28 @@ struct plan_skip {
 /** plan_skip_make() - the short list of an event of whole bytes; leaves it NULL where there is
  * none. @start_bytes: what the place where it begins is a multiple of. Return: 0, or -ENOMEM. */
 int plan_skip_make(struct plan *plan, uint64_t start_bytes);
+
+/** plan_fill_make() - the short way to the values of an event that always has the same ones; leaves
+ * it NULL where there is none. Return: 0, or -ENOMEM. */
+int plan_fill_make(struct plan *plan);
+
+/** plan_text_end() - the zero byte of a text, or NULL. Texts are short: eight bytes at a time, and
+ * no call. */
+static inline const uint8_t *plan_text_end(const uint8_t *p, const uint8_t *end)
+{
+	const uint64_t ones = UINT64_C(0x0101010101010101);
+	uint64_t word, zero;
+
+	for (; end - p >= 8; p += 8) {
+		memcpy(&word, p, sizeof(word));
+		zero = (word - ones) & ~word & (ones << 7);
+		if (zero) /* the lowest mark is right; those above it may not be */
+			return p + __builtin_ctzll(zero) / 8;
+	}
+	while (p < end && *p)
+		p++;
+	return p < end ? p : NULL;
+}
 
 /** plan_header_is_tocsin() - is it the header of a ring's record, which has a short way? */
 bool plan_header_is_tocsin(const struct plan *plan, const struct meta_type *type);

@@ -408,23 +408,6 @@ int plan_run(const struct plan *plan, struct plan_state *st, struct ctf_values *
 
 /* ---- the short list */
 
-/* The zero byte of a text, or NULL. Texts are short: eight bytes at a time, and no call. */
-static inline const uint8_t *text_end(const uint8_t *p, const uint8_t *end)
-{
-	const uint64_t ones = UINT64_C(0x0101010101010101);
-	uint64_t word, zero;
-
-	for (; end - p >= 8; p += 8) {
-		memcpy(&word, p, sizeof(word));
-		zero = (word - ones) & ~word & (ones << 7);
-		if (zero) /* the lowest mark is right; those above it may not be */
-			return p + __builtin_ctzll(zero) / 8;
-	}
-	while (p < end && *p)
-		p++;
-	return p < end ? p : NULL;
-}
-
 int plan_end(const struct plan *plan, struct plan_state *st, uint64_t at, uint64_t end,
 	     uint64_t *ret_end)
 {
@@ -438,7 +421,8 @@ int plan_end(const struct plan *plan, struct plan_state *st, uint64_t at, uint64
 		case SKIP_BYTES: at += s->n; break;
 		case SKIP_ALIGN: at = (at + s->n - 1) & ~(s->n - 1); break;
 		case SKIP_STRING:
-			zero = at < end ? text_end(st->base + at, st->base + end) : NULL;
+			at += s->n;
+			zero = at < end ? plan_text_end(st->base + at, st->base + end) : NULL;
 			if (!zero) {
 				st->at_bits = at * 8;
 				return fail(st, "string without an end");

@@ -87,8 +87,8 @@ static uint32_t op_skip(struct skipper *s, const struct plan *plan, uint32_t at)
 		return at + 1;
 	case PLAN_FLOAT: step(s, op->bits / 8); return at + 1;
 	case PLAN_STRING:
-		flush(s);
-		put(s, SKIP_STRING, 0, 0);
+		put(s, SKIP_STRING, 0, s->pending);
+		s->pending = 0;
 		lose_place(s);
 		return at + 1;
 	case PLAN_TEXT:

@@ -14,6 +14,7 @@ void print_done(struct print *p)
 {
 	out_done(&p->out);
 	trace_packets_done(&p->packets);
+	print_classes_done(&p->classes);
 }
 
 int print_flush(struct print *p)

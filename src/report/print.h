@@ -6,6 +6,7 @@
 
 #include "../trace/who.h"
 #include "out.h"
+#include "print_class.h"
 
 enum print_time {
 	PRINT_TIME_CLOCK,   /* 14:03:22.123456789, local */
@@ -26,6 +27,7 @@ struct print {
 	char clock[32];
 	size_t clock_len;
 	struct trace_packets packets;
+	struct print_classes classes;
 };
 
 /** print_init() - for a descriptor, which stays the caller's. */
@@ -46,6 +48,16 @@ int print_event(struct print *p, struct trace *t, const struct trace_event *e);
 int print_flush(struct print *p);
 
 /* ---- between its files */
+
+/** print_is_plain() - has it no values below it? */
+static inline bool print_is_plain(const struct ctf_value *v)
+{
+	return v->is_text || v->type->kind <= META_STRING;
+}
+
+/** print_is_length() - is it the length of the sequence behind it, which shows it? @end: behind the
+ * values that stand beside @v */
+bool print_is_length(const struct ctf_value *v, const struct ctf_value *end);
 
 int print_text_line(struct print *p, struct trace *t, const struct trace_event *e);
 int print_json_line(struct print *p, struct trace *t, const struct trace_event *e);

@@ -19,6 +19,7 @@
 #include "words.h"
 
 #define SECOND_NS 1000000000
+#define TIME_ROOM 128 /* bytes that two times take at most */
 
 static void put_colour(struct print *p, enum colour colour)
 {
@@ -41,9 +42,13 @@ static void second_set(struct print *p, int64_t second)
 	p->clock_len = strlen(p->clock);
 }
 
-static void put_time(struct print *p, int64_t t_ns)
+/* When, and how long after the line before. */
+static char *to_time(struct print *p, char *to, int64_t t_ns)
 {
 	int64_t second = t_ns / SECOND_NS, rest = t_ns % SECOND_NS;
+	bool is_back =
+		p->has_last && t_ns < p->last_ns; /* a stream that was late, or a broken one */
+	uint64_t ns = p->has_last ? (uint64_t)t_ns - (uint64_t)p->last_ns : 0;
 
 	if (rest < 0) {
 		rest += SECOND_NS;
@@ -51,21 +56,17 @@ static void put_time(struct print *p, int64_t t_ns)
 	}
 	if (second != p->second)
 		second_set(p, second);
-	pen_bytes(&p->out, p->clock, p->clock_len);
-	pen_fraction(&p->out, (uint32_t)rest);
-}
-
-static void put_delta(struct print *p, int64_t t_ns)
-{
-	uint64_t ns = p->has_last ? (uint64_t)t_ns - (uint64_t)p->last_ns : 0;
-
-	pen_char(&p->out, ' ');
-	/* Times of a stream that was late, or of a broken one. */
-	pen_char(&p->out, p->has_last && t_ns < p->last_ns ? '-' : '+');
-	if (p->has_last && t_ns < p->last_ns)
+	memcpy(to, p->clock, sizeof(p->clock));
+	to = pen_to_fraction(to + p->clock_len, (uint32_t)rest);
+	*to++ = ' ';
+	*to++ = is_back ? '-' : '+';
+	if (is_back)
 		ns = 0 - ns;
-	pen_u64(&p->out, ns / SECOND_NS);
-	pen_fraction(&p->out, (uint32_t)(ns % SECOND_NS));
+	if (__builtin_expect(ns < SECOND_NS, 1)) {
+		*to++ = '0';
+		return pen_to_fraction(to, (uint32_t)ns);
+	}
+	return pen_to_fraction(pen_to_u64(to, ns / SECOND_NS), (uint32_t)(ns % SECOND_NS));
 }
 
 /* ---- values */
@@ -162,11 +163,6 @@ static inline void put_plain(struct out *o, const struct ctf_value *v)
 		put_integer(o, v);
 }
 
-static bool is_plain(const struct ctf_value *v)
-{
-	return v->is_text || v->type->kind <= META_STRING;
-}
-
 static bool is_list(const struct ctf_value *v)
 {
 	return v->type->kind == META_ARRAY || v->type->kind == META_SEQUENCE ||
@@ -177,19 +173,8 @@ static void put_name(struct out *o, const struct ctf_value *v)
 {
 	if (!v->name)
 		return;
-	pen_bytes(o, v->name, v->name_len);
+	pen_clean(o, v->name);
 	pen_char(o, '=');
-}
-
-/* `_NAME_length` before the sequence NAME, which shows it. */
-static bool is_length(const struct ctf_value *v, const struct ctf_value *end)
-{
-	const struct ctf_value *next = v + 1;
-
-	return v->name_len > 8 && next < end && v->name[0] == '_' &&
-	       next->type->kind == META_SEQUENCE && next->name_len + 8u == v->name_len &&
-	       memcmp(v->name + 1, next->name, next->name_len) == 0 &&
-	       strcmp(v->name + 1 + next->name_len, "_length") == 0;
 }
 
 /*
@@ -204,12 +189,12 @@ static void put_value(struct out *o, const struct ctf_value *v)
 	const struct ctf_value *last = v + v->nr_below;
 
 	for (; v <= last; v++) {
-		if (is_length(v, last + 1))
+		if (print_is_length(v, last + 1))
 			continue;
 		if (depth && o->len && !strchr("{[", o->buf[o->len - 1]))
 			pen_char(o, ' ');
 		put_name(o, v);
-		if (is_plain(v)) {
+		if (print_is_plain(v)) {
 			put_plain(o, v);
 		} else if (depth < 3 * META_DEPTH_MAX) {
 			pen_char(o, is_list(v) ? '[' : '{');
@@ -221,124 +206,120 @@ static void put_value(struct out *o, const struct ctf_value *v)
 	}
 }
 
-/* ---- who */
+/* ---- a line */
 
-struct who {
-	const struct ctf_value *comm, *pid, *tid, *cpu;
-};
-
-static bool is_named(const struct ctf_value *v, const char *a, const char *b)
+static int64_t id_of(const struct ctf_value *v, int64_t otherwise)
 {
-	return strcmp(v->name, a) == 0 || strcmp(v->name, b) == 0;
+	return v ? v->i : otherwise;
 }
 
-/* Among the values from @v up to @end, on one level. */
-static void who_find(struct who *who, const struct ctf_value *v, const struct ctf_value *end)
+static void put_who(struct print *p, const struct print_class *c, const struct ctf_value *v,
+		    const struct trace_packet *packet)
 {
-	for (; v < end; v += 1 + v->nr_below) {
-		if (!v->name || !is_plain(v))
-			continue;
-		if (v->is_text && is_named(v, "comm", "procname"))
-			who->comm = v;
-		else if (v->type->kind != META_INT)
-			continue;
-		else if (is_named(v, "pid", "vpid") && !who->pid)
-			who->pid = v;
-		else if (is_named(v, "tid", "vtid") && !who->tid)
-			who->tid = v;
-		else if (is_named(v, "cpu", "cpu_id"))
-			who->cpu = v;
-	}
-}
-
-static void put_who(struct print *p, const struct who *who, const struct trace_packet *packet)
-{
+	const struct ctf_value *who[WHO_NR] = {NULL};
 	struct out *o = &p->out;
-	int64_t pid = who->pid ? who->pid->i : packet->pid;
+	int64_t pid, cpu;
 
-	if (who->cpu || packet->cpu >= 0) {
+	for (unsigned i = 0; c->has_who && i < c->nr_items; i++) {
+		for (unsigned k = 0; k < WHO_NR; k++)
+			if (c->who[k] == (int)i)
+				who[k] = v;
+		v += c->item[i].kind == PRINT_ENTER ? 1 : 1 + v->nr_below;
+	}
+	pid = id_of(who[WHO_PID], packet->pid);
+	cpu = id_of(who[WHO_CPU], packet->cpu);
+	if (who[WHO_CPU] || packet->cpu >= 0) {
 		pen_bytes(o, " [", 2);
-		pen_i64(o, who->cpu ? who->cpu->i : packet->cpu);
+		pen_i64(o, cpu);
 		pen_char(o, ']');
 	}
-	if (!who->comm && pid < 0 && !who->tid)
+	if (!who[WHO_COMM] && pid < 0 && !who[WHO_TID])
 		return;
 	pen_char(o, ' ');
 	put_colour(p, COLOUR_GREEN);
-	if (who->comm) {
+	if (who[WHO_COMM]) {
 		char name[FIELD_NAME_LEN];
+		size_t len = who[WHO_COMM]->len;
 
-		out_add_clean(o, name_copy(who->comm->text,
-					   who->comm->len < sizeof(name) ? who->comm->len
-									 : sizeof(name) - 1,
-					   name));
+		out_add_clean(o, name_copy(who[WHO_COMM]->text,
+					   len < sizeof(name) ? len : sizeof(name) - 1, name));
 	}
-	if (who->comm && (pid >= 0 || who->tid))
+	if (who[WHO_COMM] && (pid >= 0 || who[WHO_TID]))
 		pen_char(o, ' ');
 	if (pid >= 0)
 		pen_i64(o, pid);
-	if (who->tid && (pid < 0 || who->tid->i != pid)) {
+	if (who[WHO_TID] && (pid < 0 || who[WHO_TID]->i != pid)) {
 		pen_char(o, '/');
-		pen_i64(o, who->tid->i);
+		pen_i64(o, who[WHO_TID]->i);
 	}
 	put_colour(p, COLOUR_NONE);
 }
 
-static bool is_said(const struct who *who, const struct ctf_value *v)
+/* A value that is not just a decimal number. Its word is written already. */
+static void put_other(struct out *o, enum print_kind kind, const struct ctf_value *v)
 {
-	return v == who->comm || v == who->pid || v == who->tid || v == who->cpu;
+	if (kind == PRINT_TEXT)
+		put_quoted(o, v->text, v->len);
+	else if (kind == PRINT_PLAIN)
+		put_plain(o, v);
+	else
+		put_value(o, v);
 }
 
-/* The values of a level, each with a blank before it. */
-static void put_level(struct print *p, const struct who *who, const struct ctf_value *v,
-		      const struct ctf_value *end)
+/*
+ * The values of an event. Words and numbers go straight to where they belong, in room that was made
+ * for all of them at once; behind anything else there is room for all of them again.
+ */
+static void put_values(struct out *o, const struct print_class *c, const struct ctf_value *v)
 {
-	for (; v < end; v += 1 + v->nr_below) {
-		if (is_said(who, v) || is_length(v, end))
+	char *to = pen_room(o, c->room);
+
+	for (unsigned i = 0; i < c->nr_items && to; i++) {
+		const struct print_item *item = &c->item[i];
+		const char *word = c->words.buf + item->word;
+
+		if (item->kind == PRINT_ENTER) {
+			v++;
 			continue;
-		pen_char(&p->out, ' ');
-		if (is_plain(v)) {
-			put_name(&p->out, v);
-			put_plain(&p->out, v);
-		} else {
-			put_value(&p->out, v);
 		}
+		if (__builtin_expect(item->word_len <= PRINT_WORD_MORE, 1))
+			memcpy(to, word, PRINT_WORD_MORE);
+		else
+			memcpy(to, word, item->word_len);
+		to += item->word_len;
+		if (item->kind == PRINT_UNSIGNED) {
+			to = pen_to_u64(to, v->u);
+		} else if (item->kind == PRINT_SIGNED) {
+			to = pen_to_i64(to, v->i);
+		} else if (item->kind != PRINT_SAID) {
+			o->len = (size_t)(to - o->buf);
+			put_other(o, (enum print_kind)item->kind, v);
+			to = pen_room(o, c->room);
+		}
+		v += 1 + v->nr_below;
 	}
+	if (to)
+		o->len = (size_t)(to - o->buf);
 }
 
 static int put_event(struct print *p, struct trace *t, const struct trace_event *e)
 {
 	const struct ctf_values *values;
-	const struct ctf_value *end;
+	const struct print_class *c;
 	struct trace_packet packet;
-	struct who who = {0};
 	int r = trace_packet_of(&p->packets, t, e, &packet);
 
 	if (r == 0)
 		r = trace_values(t, &values);
+	if (r == 0)
+		r = print_class_of(&p->classes, e, values, &c);
 	if (r < 0)
 		return r;
-	end = values->item + values->nr;
-	for (const struct ctf_value *v = values->item; v < end; v += 1 + v->nr_below) {
-		if (v->scope != SCOPE_PAYLOAD)
-			who_find(&who, v + 1, v + 1 + v->nr_below);
-		else if (v->nr_below && trace_who_is_context(v + 1))
-			who_find(&who, v + 2, v + 2 + v[1].nr_below);
-	}
-	put_who(p, &who, &packet);
-	pen_char(&p->out, ' ');
+	put_who(p, c, values->item, &packet);
 	put_colour(p, COLOUR_BOLD);
-	pen_clean(&p->out, e->name);
+	pen_bytes(&p->out, c->words.buf, c->name_len);
 	put_colour(p, COLOUR_NONE);
-	for (const struct ctf_value *v = values->item; v < end; v += 1 + v->nr_below) {
-		const struct ctf_value *first = v + 1;
-
-		if (v->scope == SCOPE_PAYLOAD && v->nr_below && trace_who_is_context(first)) {
-			put_level(p, &who, first + 1, first + 1 + first->nr_below);
-			first += 1 + first->nr_below;
-		}
-		put_level(p, &who, first, v + 1 + v->nr_below);
-	}
+	put_values(&p->out, c, values->item);
 	return 0;
 }
 
@@ -346,11 +327,13 @@ int print_text_line(struct print *p, struct trace *t, const struct trace_event *
 {
 	struct out *o = &p->out;
 	size_t start = o->len;
+	char *to;
 	int r = 0;
 
 	put_colour(p, COLOUR_DIM);
-	put_time(p, e->t_ns);
-	put_delta(p, e->t_ns);
+	to = pen_room(o, TIME_ROOM);
+	if (to)
+		o->len = (size_t)(to_time(p, to, e->t_ns) - o->buf);
 	put_colour(p, COLOUR_NONE);
 	if (e->state == TRACE_EVENT) {
 		r = put_event(p, t, e);

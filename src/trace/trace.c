@@ -42,8 +42,11 @@ struct source {
 struct trace {
 	struct source **heap; /* owned array */
 	size_t nr_heap;
+	int64_t limit_ns; /* up to here the top's items come before those of all others */
 	struct trace_event event;
 	bool is_given;          /* the top's item is with the caller */
+	bool is_running;        /* there is nothing to look after but the top */
+	bool is_quick;          /* ... and its item is an event, which the caller has */
 	struct source **source; /* owned, as each of them */
 	size_t nr_sources;
 	struct ctf_reader **reader; /* owned, as each of them */
@@ -51,8 +54,9 @@ struct trace {
 	size_t nr_waiting;
 	int64_t woke_ns; /* when what waits was looked at last */
 	struct trace_options options;
-	struct ctf_values values, packet_values;
-	bool has_values, has_packet_values;
+	struct ctf_values scratch, packet_values;
+	const struct ctf_values *values; /* NULL: not yet asked for */
+	bool has_packet_values;
 	struct trace_stats stats;
 };
 
@@ -61,7 +65,7 @@ static bool is_before(const struct source *a, const struct source *b)
 	return a->t_ns != b->t_ns ? a->t_ns < b->t_ns : a->index < b->index;
 }
 
-static void heap_sink(struct trace *t, size_t at)
+static inline void heap_sink(struct trace *t, size_t at)
 {
 	struct source **heap = t->heap, *s = heap[at];
 
@@ -80,6 +84,21 @@ static void heap_sink(struct trace *t, size_t at)
 	heap[at] = s;
 }
 
+/* After a change of what is below the top, or of the top. */
+static inline void limit_set(struct trace *t)
+{
+	const struct source *next = t->nr_heap > 1 ? t->heap[1] : NULL;
+
+	if (t->nr_heap > 2 && is_before(t->heap[2], next))
+		next = t->heap[2];
+	if (!next)
+		t->limit_ns = INT64_MAX;
+	else if (t->heap[0]->index < next->index || next->t_ns == INT64_MIN)
+		t->limit_ns = next->t_ns;
+	else
+		t->limit_ns = next->t_ns - 1;
+}
+
 static void heap_add(struct trace *t, struct source *s)
 {
 	size_t at = t->nr_heap++;
@@ -89,18 +108,22 @@ static void heap_add(struct trace *t, struct source *s)
 		at = (at - 1) / 2;
 	}
 	t->heap[at] = s;
+	limit_set(t);
 }
 
 static void heap_drop_top(struct trace *t)
 {
 	t->heap[0] = t->heap[--t->nr_heap];
-	if (t->nr_heap)
+	t->is_running &= t->nr_heap > 0;
+	if (t->nr_heap) {
 		heap_sink(t, 0);
+		limit_set(t);
+	}
 }
 
 /* To the stream's next item. What is wrong has the time of what came before. Return: 0, or -errno.
  */
-static inline int source_step(struct source *s)
+static int source_step(struct source *s)
 {
 	int step = ctf_input_step(s->input);
 
@@ -121,22 +144,27 @@ static void source_place(struct trace *t, struct source *s)
 		heap_add(t, s);
 }
 
-/* The item that the caller had is done with: on to the next. Return: 0, or -errno. */
-static inline int top_advance(struct trace *t)
+/* The top has stepped: to where does it belong now? */
+static int top_settle(struct trace *t)
 {
 	struct source *s = t->heap[0];
-	int r = source_step(s);
 
-	if (__builtin_expect(r < 0, 0))
-		return r;
-	if (__builtin_expect(s->state == TRACE_WAIT || s->state == TRACE_END, 0)) {
+	if (s->state == TRACE_WAIT || s->state == TRACE_END) {
 		heap_drop_top(t);
 		t->nr_waiting += s->state == TRACE_WAIT;
-	} else if (t->nr_heap > 1 &&
-		   (is_before(t->heap[1], s) || (t->nr_heap > 2 && is_before(t->heap[2], s)))) {
+	} else if (s->t_ns > t->limit_ns) {
 		heap_sink(t, 0);
+		limit_set(t);
 	}
 	return 0;
+}
+
+/* The item that the caller had is done with: on to the next. Return: 0, or -errno. */
+static int top_advance(struct trace *t)
+{
+	int r = source_step(t->heap[0]);
+
+	return r < 0 ? r : top_settle(t);
 }
 
 /* ---- streams */
@@ -229,7 +257,7 @@ struct trace *trace_close(struct trace *t)
 		free(t->source[i]);
 	for (size_t i = 0; i < t->nr_readers; i++)
 		t->reader[i] = ctf_reader_close(t->reader[i]);
-	ctf_values_done(&t->values);
+	ctf_values_done(&t->scratch);
 	ctf_values_done(&t->packet_values);
 	free(t->source);
 	free(t->reader);
@@ -293,6 +321,10 @@ static int item_give(struct trace *t, const struct source *s)
 	const struct ctf_input *in = s->input;
 	struct trace_event *e = &t->event;
 
+	t->values = NULL;
+	t->has_packet_values = false;
+	e->t_ns = s->t_ns;
+	e->packet = in->offset;
 	e->class = NULL;
 	if (s->state == TRACE_LOSS) {
 		e->name = "lost";
@@ -335,51 +367,108 @@ static int trace_pause(struct trace *t)
 	return t->nr_heap ? TRACE_EVENT : TRACE_END;
 }
 
+static inline void event_give(struct trace *t, const struct ctf_input *in)
+{
+	t->values = NULL;
+	t->has_packet_values = false;
+	t->event.t_ns = in->t_ns;
+	t->event.packet = in->offset;
+	t->event.class = in->event;
+	t->event.name = in->event->name;
+	t->stats.events++;
+}
+
+/* The top's item goes to the caller. */
+static int top_give(struct trace *t)
+{
+	const struct source *s = t->heap[0];
+
+	t->event.state = (enum trace_state)s->state;
+	t->event.stream = s->index;
+	if (__builtin_expect(s->state != TRACE_EVENT, 0))
+		return item_give(t, s);
+	event_give(t, s->input);
+	return TRACE_EVENT;
+}
+
+/* To the next item, whatever it is. */
+static __attribute__((noinline)) int item_next(struct trace *t)
+{
+	int r = t->is_given ? top_advance(t) : 0;
+
+	t->is_given = t->is_quick = false;
+	if (r < 0)
+		return r;
+	if (!t->is_running) {
+		r = trace_pause(t);
+		if (r != TRACE_EVENT)
+			return r;
+		t->is_running = !t->options.is_following;
+	}
+	r = top_give(t);
+	t->is_given = true;
+	t->is_quick = t->is_running && r == TRACE_EVENT;
+	return r;
+}
+
+/* The top has stepped to an event that comes behind one of another stream. */
+static __attribute__((noinline)) int turn_next(struct trace *t)
+{
+	heap_sink(t, 0);
+	limit_set(t);
+	t->is_quick = t->heap[0]->state == TRACE_EVENT;
+	return top_give(t);
+}
+
+/* An event, of no fixed size, of the same stream again. */
+static __attribute__((noinline)) int varying_next(struct trace *t)
+{
+	struct source *s = t->heap[0];
+
+	if (!ctf_input_quick(s->input, false))
+		return item_next(t);
+	s->t_ns = s->input->t_ns;
+	if (s->t_ns > t->limit_ns)
+		return turn_next(t);
+	event_give(t, s->input);
+	return TRACE_EVENT;
+}
+
+/*
+ * Mostly it is the next event of the stream that the event before came from, and nothing else has
+ * changed. What is not so is left to others, with calls at the end only: so there is nothing here
+ * to be put aside for them.
+ */
 int trace_next(struct trace *t, const struct trace_event **ret_event)
 {
 	struct source *s;
-	int r;
 
-	if (__builtin_expect(t->is_given, 1)) {
-		t->is_given = false;
-		r = top_advance(t);
-		if (r < 0)
-			return r;
-	}
-	if (__builtin_expect(!t->nr_heap || t->options.is_following || !t->stats.events, 0)) {
-		r = trace_pause(t);
-		if (r != TRACE_EVENT) {
-			*ret_event = &t->event;
-			return r;
-		}
-	}
-	s = t->heap[0];
-	t->is_given = true;
-	t->has_values = t->has_packet_values = false;
-	t->event.state = (enum trace_state)s->state;
-	t->event.t_ns = s->t_ns;
-	t->event.stream = s->index;
-	t->event.packet = s->input->offset;
 	*ret_event = &t->event;
-	if (__builtin_expect(s->state != TRACE_EVENT, 0))
-		return item_give(t, s);
-	t->event.class = s->input->event;
-	t->event.name = s->input->event->meta->name;
-	t->stats.events++;
+	if (__builtin_expect(!t->is_quick, 0))
+		return item_next(t);
+	s = t->heap[0];
+	if (!ctf_input_quick(s->input, true))
+		return varying_next(t);
+	s->t_ns = s->input->t_ns;
+	if (s->t_ns > t->limit_ns)
+		return turn_next(t);
+	event_give(t, s->input);
 	return TRACE_EVENT;
 }
 
 int trace_values(struct trace *t, const struct ctf_values **ret_values)
 {
+	static const struct ctf_values none;
 	int r = 0;
 
-	if (!t->has_values) {
-		t->values.nr = 0;
+	if (!t->values) {
+		t->values = &none;
 		if (t->is_given && t->heap[0]->state == TRACE_EVENT)
-			r = ctf_input_values(t->heap[0]->input, &t->values);
-		t->has_values = r == 0;
+			r = ctf_input_values(t->heap[0]->input, &t->scratch, &t->values);
 	}
-	*ret_values = &t->values;
+	*ret_values = t->values;
+	if (r < 0)
+		t->values = NULL;
 	return r;
 }
 

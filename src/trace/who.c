@@ -13,8 +13,6 @@ static int packets_fit(struct trace_packets *p, unsigned stream)
 	unsigned nr = p->nr ?: 16;
 	struct trace_packet *item;
 
-	if (stream < p->nr)
-		return 0;
 	while (nr <= stream)
 		nr *= 2;
 	item = reallocarray(p->item, nr, sizeof(*item));
@@ -27,29 +25,36 @@ static int packets_fit(struct trace_packets *p, unsigned stream)
 	return 0;
 }
 
+static int packet_look(struct trace_packet *packet, struct trace *t)
+{
+	const struct ctf_values *values;
+	int r = trace_packet_values(t, &values);
+
+	for (size_t i = 0; r == 0 && i < values->nr; i++) {
+		const struct ctf_value *v = &values->item[i];
+
+		if (!v->name || (v->type->kind != META_INT && v->type->kind != META_ENUM))
+			continue;
+		if (strcmp(v->name, "pid") == 0 && v->u)
+			packet->pid = v->i;
+		else if (strcmp(v->name, "cpu_id") == 0)
+			packet->cpu = v->i;
+	}
+	return r;
+}
+
 int trace_packet_of(struct trace_packets *packets, struct trace *t, const struct trace_event *e,
 		    struct trace_packet *ret_packet)
 {
-	const struct ctf_values *values;
+	int r = __builtin_expect(e->stream < packets->nr, 1) ? 0 : packets_fit(packets, e->stream);
 	struct trace_packet *packet;
-	int r = packets_fit(packets, e->stream);
 
 	if (r < 0)
 		return r;
 	packet = &packets->item[e->stream];
-	if (packet->packet != e->packet) {
+	if (__builtin_expect(packet->packet != e->packet, 0)) {
 		*packet = (struct trace_packet){.packet = e->packet, .pid = -1, .cpu = -1};
-		r = trace_packet_values(t, &values);
-		for (size_t i = 0; r == 0 && i < values->nr; i++) {
-			const struct ctf_value *v = &values->item[i];
-
-			if (!v->name || (v->type->kind != META_INT && v->type->kind != META_ENUM))
-				continue;
-			if (strcmp(v->name, "pid") == 0 && v->u)
-				packet->pid = v->i;
-			else if (strcmp(v->name, "cpu_id") == 0)
-				packet->cpu = v->i;
-		}
+		r = packet_look(packet, t);
 	}
 	*ret_packet = *packet;
 	return r;
