@@ -17,6 +17,7 @@
 #include "cli.h"
 #include "watch_child.h"
 #include "watch_ctl.h"
+#include "watch_hot.h"
 #include "watch_output.h"
 
 #define TICK_NS 250000000ull
@@ -129,6 +130,7 @@ struct run {
 	struct child child;
 	bool has_child;
 	struct ctl_server *ctl;
+	struct hot hot;
 	int signal_fd;
 	uint64_t end_ns;  /* CLOCK_MONOTONIC, 0: none */
 	int stopping;     /* not 0: the loop ends */
@@ -360,6 +362,7 @@ static int loop(struct run *run)
 			(void)ctl_server_serve(run->ctl, watch_ctl_answer,
 					       run->watch); /* a peer's trouble is the peer's */
 		r = r ?: output_tick(run->output, run->watch);
+		hot_look(&run->hot, run->watch);
 		if (is_over(run))
 			run->stopping = 1;
 	}

@@ -10,6 +10,8 @@
 #include "attach_job.h"
 #include "tracefs.h"
 
+#define RECORD_NS 100 /* what a hit of a tracepoint costs */
+
 static struct watch_probe probe_for(const struct section *s, uint32_t index,
 				    enum watch_action action)
 {
@@ -46,6 +48,7 @@ static int attach_record(struct attach_job *j, const char *category, const char 
 						      &link, j->err);
 	if (r)
 		return r;
+	attach_cost(j, RECORD_NS);
 	r = attachment_add_link(j->out, link);
 	(void)snprintf(names, sizeof(names), "%s %s:%s: tracepoint%s", j->role, category, name,
 		       strcmp(category, "syscalls")
@@ -126,6 +129,7 @@ int attach_section(struct watch_kernel *k, const struct section *section, uint32
 		attachment_done(&a);
 		return r;
 	}
+	a.pass_ns = j.start_ns + j.stop_ns;
 	*ret = a;
 	return 0;
 }

@@ -36,6 +36,8 @@ struct attachment {
 	size_t capacity;
 	struct attach_note *note;
 	size_t nr_notes;
+	uint64_t pass_ns; /* what the probes cost a section, roughly: the dearest start and stop */
+	bool is_stepped;  /* one of them is single-stepped */
 };
 
 /**

@@ -29,7 +29,11 @@ struct attach_job {
 	enum watch_program program;
 	int key; /* argument index, -1: none */
 	struct attach_batch batch;
+	uint64_t start_ns, stop_ns; /* of the dearest probe of each */
 };
+
+/** attach_cost() - a probe of the job's kind costs a pass so much. */
+void attach_cost(struct attach_job *j, uint64_t ns);
 
 /* --- attach_probe.c: single probes, all with the job's probe --- */
 

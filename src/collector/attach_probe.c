@@ -95,6 +95,14 @@ static int read_back(struct attach_job *j, const struct file *f, const struct bi
 		p->insn, f->path, (unsigned long long)p->offset);
 }
 
+void attach_cost(struct attach_job *j, uint64_t ns)
+{
+	uint64_t *most = j->probe.action == ACT_START ? &j->start_ns : &j->stop_ns;
+
+	if (ns > *most)
+		*most = ns;
+}
+
 int attach_point(struct attach_job *j, const struct bind_point *p, bool is_return)
 {
 	struct attach_batch *b = &j->batch;
@@ -106,6 +114,9 @@ int attach_point(struct attach_job *j, const struct bind_point *p, bool is_retur
 	r = r ?: attach_cookie(j, &cookie);
 	if (r)
 		return r;
+	attach_cost(j, bind_cost_ns(p->cost));
+	if (p->cost == BIND_STEPPED)
+		j->out->is_stepped = true;
 	b->is_return = is_return;
 	b->point[b->nr].bind = *p;
 	b->point[b->nr++].place = (struct watch_place){p->offset, p->ref_ctr_offset, cookie};

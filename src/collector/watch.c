@@ -648,7 +648,7 @@ bool watch_asked_for(const struct watch *w, uint32_t tgid)
 	return pid_set_has(&w->targets.pids, (pid_t)tgid);
 }
 
-struct watch_kernel *watch_kernel_of(struct watch *w)
+struct watch_kernel *watch_kernel_of(const struct watch *w)
 {
 	return w->kernel;
 }

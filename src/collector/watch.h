@@ -136,7 +136,7 @@ bool watch_alive(const struct watch *w);
 /** watch_asked_for() - is it one of the processes that the watch began with? */
 bool watch_asked_for(const struct watch *w, uint32_t tgid);
 
-struct watch_kernel *watch_kernel_of(struct watch *w);
+struct watch_kernel *watch_kernel_of(const struct watch *w);
 
 /** watch_records_lost() - sections whose records did not arrive whole. */
 uint64_t watch_records_lost(const struct watch *w);

@@ -42,7 +42,7 @@
 const char *bind_cost_name(enum bind_cost cost)
 {
 	static const char *const names[] = {
-#define X(NAME, name, text) name,
+#define X(NAME, name, ns, text) name,
 #include "bind_costs.def"
 #undef X
 	};
@@ -50,10 +50,21 @@ const char *bind_cost_name(enum bind_cost cost)
 	return cost < BIND_COSTS ? names[cost] : "?";
 }
 
+uint64_t bind_cost_ns(enum bind_cost cost)
+{
+	static const uint64_t ns[] = {
+#define X(NAME, name, ns, text) ns,
+#include "bind_costs.def"
+#undef X
+	};
+
+	return cost < BIND_COSTS ? ns[cost] : 0;
+}
+
 const char *bind_cost_text(enum bind_cost cost)
 {
 	static const char *const texts[] = {
-#define X(NAME, name, text) text,
+#define X(NAME, name, ns, text) text,
 #include "bind_costs.def"
 #undef X
 	};

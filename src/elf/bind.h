@@ -13,7 +13,7 @@
 
 /* What one hit costs. BIND_NOP5 < BIND_EMULATED < BIND_STEPPED. */
 enum bind_cost {
-#define X(NAME, name, text) BIND_##NAME,
+#define X(NAME, name, ns, text) BIND_##NAME,
 #include "bind_costs.def"
 #undef X
 	BIND_COSTS,
@@ -21,6 +21,9 @@ enum bind_cost {
 
 /** bind_cost_name() - `nop5`, `emulated`, `stepped`. */
 const char *bind_cost_name(enum bind_cost cost);
+
+/** bind_cost_ns() - the same in nanoseconds, roughly. */
+uint64_t bind_cost_ns(enum bind_cost cost);
 
 /** bind_cost_text() - what to tell people: `~500 ns emulated`. */
 const char *bind_cost_text(enum bind_cost cost);

@@ -243,6 +243,21 @@ def fail(run):
         watch.stop(status=want)
 
 
+@suite.test("a section that is passed so often that its probes cost the program something: said once, while it runs")
+def hot(run):
+    loop = "import os, sys, time\nwhile 1:\n for _ in range(int(sys.argv[1])): os.getppid()\n time.sleep(0.001)"
+    for times, said in ((5000, 1), (1, 0)):
+        target = run.program(sys.executable, "-c", loop, str(times))
+        time.sleep(0.3)
+        watch = run.watch("-p", str(target.pid), "-d", "6s", "parent: func:libc.so.6:getppid < 1s")
+        check_equal(watch.wait(30), 0, f"exit status\n{watch.err.text()}\n")
+        lines = [line for line in watch.err.lines if line.startswith("warning: parent: ")]
+        check_equal(len(lines), said, f"warnings with {times} calls a millisecond\n{watch.err.text()}\n")
+        target.destroy()
+    # What it says is what was there: some microseconds each.
+    run.note(f"{watch.section()['closed']} sections in the quiet run")
+
+
 @suite.test("Ctrl-C: hundred probes are gone with the summary, not some seconds later")
 def many_probes(run):
     target = started(run)

@@ -155,7 +155,8 @@ static void test_other_namespace(void **state)
 	(void)state;
 	if (!is_ready) {
 		child_stop(pid);
-		print_message("# no privilege for a mount namespace\n");
+		print_message("# no mount namespace: no privilege, or / is no mount point, as in a "
+			      "bare chroot\n");
 		skip();
 	}
 	(void)snprintf(wanted, sizeof(wanted), "/proc/%d/root%s/file", pid, scratch);

@@ -133,10 +133,11 @@ static unsigned inherited_fds(unsigned more)
 /* Descriptors beyond the three, standard input and output, the process group. */
 static void test_clean_start(void **state)
 {
-	struct exec_sink *sink = sink_for("exec 3>$OUT; ls /proc/self/fd | grep -c . >&3; "
-					  "readlink /proc/$$/fd/0 >&3; "
-					  "ps -o pgid= -p $$ >&3; echo $$ >&3; echo to stdout",
-					  (struct exec_limits){0});
+	struct exec_sink *sink =
+		sink_for("exec 3>$OUT; ls /proc/self/fd | grep -c . >&3; "
+			 "readlink /proc/$$/fd/0 >&3; "
+			 "cut -d ' ' -f 5 /proc/$$/stat >&3; echo $$ >&3; echo to stdout",
+			 (struct exec_limits){0});
 	int saved = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3), fds[2];
 	unsigned entries, group, pid;
 	char text[64];
