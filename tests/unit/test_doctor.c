@@ -331,7 +331,7 @@ static void weights_decide_a_group(void **state)
 	(void)state;
 	report_fail(report, DOCTOR_fentry); /* a note */
 	assert_int_equal(report->group[DOCTOR_GROUP_STACKS], DOCTOR_YES);
-	report_fail(report, DOCTOR_task_work); /* a gain */
+	report_fail(report, DOCTOR_kallsyms); /* a gain */
 	assert_int_equal(report->group[DOCTOR_GROUP_STACKS], DOCTOR_PARTLY);
 	report_fail(report, DOCTOR_stack_at_wake); /* a need */
 	assert_int_equal(report->group[DOCTOR_GROUP_STACKS], DOCTOR_NO);
