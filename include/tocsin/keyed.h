@@ -26,8 +26,8 @@
  *
  * Memory for max_items is taken at the start and touched, so no function but tocsin_keyed_new() and
  * _free() maps memory, calls malloc or fails for want of it; tocsin_keyed_get() says -ENOSPC then.
- * Finding writes nothing that another CPU reads, and takes no lock. Making and removing take one of
- *256 locks, with the signals blocked, for some 30 ns, and 0.5 us in all because of the signals.
+ * Finding writes nothing that another CPU reads, and takes no lock. Making and removing take one
+ * of many locks for a few stores, with the signals blocked: two system calls, 0.3 us.
  *
  * In the child of a fork() the table goes on with a copy; an item that another thread was making or
  * removing at that moment may be lost to the child (it takes up room). Not in a vfork() child, see

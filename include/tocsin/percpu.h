@@ -27,9 +27,10 @@
  *	tocsin_counter_add(stats, REQUESTS, 1);                         any thread, any handler
  *	printf("%" PRIu64, tocsin_counter_sum(stats, REQUESTS));
  *
- * Link with libtocsin: $(pkg-config --cflags --libs tocsin). docs/howto/percpu.md says which to
- *take and what it costs; examples/percpu has a program for each. Errors are negative errno values,
- *errno itself is left alone.
+ * Link with libtocsin: $(pkg-config --cflags --libs tocsin). docs/howto/percpu.md says which of
+ * them to take and what they cost; examples/percpu has a program for each.
+ *
+ * Errors are negative errno values; errno itself is left alone.
  *
  * What may run beside what, on one object:
  *

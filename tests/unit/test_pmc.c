@@ -173,6 +173,47 @@ static void test_changing_page(void **state)
 }
 #endif
 
+/* An event for each type of CPU: one from its page, one by read(2), which is a pipe here. */
+static void test_types(void **state)
+{
+	struct perf_event_mmap_page first = {.cap_user_rdpmc = 1, .pmc_width = 48, .offset = 100};
+	struct tocsin_pmc pmc = {.nr = 2, .how = TOCSIN_PMC_THREAD_CLOCK};
+	uint64_t other = 23, count = 0;
+	int ends[2];
+
+	(void)state;
+	if (!rseq_thread_ready())
+		skip();
+	assert_int_equal(pipe(ends), 0);
+	pmc.event[0].page = &first;
+	pmc.event[0].fd = -1;
+	pmc.event[1].fd = ends[0];
+	assert_int_equal(write(ends[1], &other, sizeof(other)), sizeof(other));
+	assert_int_equal(tocsin_pmc_read(&pmc, &count), 0);
+	assert_int_equal(count, 123);
+	assert_int_equal(tocsin_pmc_how(&pmc, NULL), TOCSIN_PMC_SYSCALL); /* not all by rdpmc */
+	/* All from pages: no system call. */
+	pmc.nr = 1;
+	assert_int_equal(tocsin_pmc_read(&pmc, &count), 0);
+	assert_int_equal(count, 100);
+	assert_int_equal(tocsin_pmc_how(&pmc, NULL), TOCSIN_PMC_RDPMC);
+	/* The kernel takes the permission back: the page is read no more, the descriptor is. */
+	first.cap_user_rdpmc = 0;
+	pmc.event[0].fd = ends[0];
+	other = 101;
+	assert_int_equal(write(ends[1], &other, sizeof(other)), sizeof(other));
+	assert_int_equal(tocsin_pmc_read(&pmc, &count), 0);
+	assert_int_equal(count, 101);
+	assert_int_equal(tocsin_pmc_how(&pmc, NULL), TOCSIN_PMC_SYSCALL);
+	/* Nor does the descriptor tell any more. */
+	assert_int_equal(close(ends[1]), 0);
+	errno = 77;
+	assert_int_equal(tocsin_pmc_read(&pmc, &count), -EIO);
+	assert_int_equal(errno, 77);
+	assert_int_equal(count, 101);
+	(void)close(ends[0]); /* a pipe that was read to its end */
+}
+
 static void burn(void)
 {
 	for (volatile unsigned i = 0; i < 1000000; i++) {
@@ -221,6 +262,7 @@ int main(void)
 		cmocka_unit_test(test_moved),
 		cmocka_unit_test(test_changing_page),
 #endif
+		cmocka_unit_test(test_types),
 		cmocka_unit_test(test_here),
 	};
 
