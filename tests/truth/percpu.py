@@ -149,7 +149,7 @@ def hotplug(run):
     switcher = threading.Thread(target=switch_it)
     switcher.start()
     try:
-        for case in ("add", "add-cid", "counter"):
+        for case in ("add", "add-cid", "each", "list", "counter"):
             right(run, case, max(MS, 1000), 30)
     finally:
         stop.set()

@@ -72,7 +72,8 @@ def alone(run):
     for language, standard, names in (("c", "c11", ("gcc", "clang")), ("c++", "c++17", ("g++", "clang++"))):
         for compiler in compilers(*names):
             for level in range(4):
-                for header in ("rseq.h", "percpu.h"):
+                # Those without sections of their own, once.
+                for header in ("rseq.h", "percpu.h") + (("keyed.h", "pmc.h", "pool.h", "rcu.h") if level == 2 else ()):
                     sh(compiler, "-x", language, f"-std={standard}", f"-O{level}", *WARNINGS, f"-I{ROOT}/include", "-c", "-",
                        "-o", "/dev/null", stdin=USE.format(header=header))
 
