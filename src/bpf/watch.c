@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <malloc.h>
 #include <sched.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -19,24 +18,6 @@
 #include "watch_kernel.h"
 
 #define DEADLINES_MIN 8192
-
-/* The last complaint of libbpf, which has the kernel's own words; one load at a time. */
-static __thread char last_complaint[256];
-
-int watch_keep_complaint(enum libbpf_print_level level, const char *fmt, va_list args)
-{
-	char line[256];
-
-	if (level != LIBBPF_WARN)
-		return 0;
-	(void)vsnprintf(line, sizeof(line), fmt, args);
-	line[strcspn(line, "\n")] = 0;
-	/* "try raising RLIMIT_MEMLOCK" is wrong on every kernel that this loads on */
-	if (!strstr(line, "RLIMIT_MEMLOCK") && !strstr(line, "failed to load object") &&
-	    !strstr(line, "failed to load BPF skeleton") && !strstr(line, "-- "))
-		memcpy(last_complaint, line, sizeof(last_complaint));
-	return 0;
-}
 
 void watch_kernel_defaults(struct watch_kernel_config *cfg)
 {
@@ -239,7 +220,7 @@ static int load(struct watch_kernel *k, const struct watch_kernel_config *cfg,
 	k->skel = watch_bpf__open();
 	if (!k->skel)
 		return tocsin_err_fail(-errno, err, "cannot open the kernel half: %s",
-				       last_complaint);
+				       complaint_last());
 	r = configure(k->skel, cfg, k->nr_cpus);
 	if (r)
 		return tocsin_err_fail(r, err, "cannot set the limits of the kernel half: %s",
@@ -250,7 +231,7 @@ static int load(struct watch_kernel *k, const struct watch_kernel_config *cfg,
 	r = r ?: watch_bpf__load(k->skel);
 	if (r)
 		return tocsin_err_fail(r, err, "cannot load the kernel half: %s%s%s", strerror(-r),
-				       last_complaint[0] ? ": " : "", last_complaint);
+				       complaint_last()[0] ? ": " : "", complaint_last());
 	r = fill_maps(k->skel, cfg);
 	if (r)
 		return tocsin_err_fail(r, err, "cannot fill the maps of the kernel half: %s",
@@ -276,9 +257,9 @@ int watch_kernel_open(const struct watch_kernel_config *cfg, struct watch_kernel
 		return tocsin_err_fail(
 			-ENOTSUP, err,
 			"this is a real-time kernel (PREEMPT_RT): its timers run in threads, which the kernel half is not made for");
-	previous = libbpf_set_print(watch_keep_complaint);
+	previous = libbpf_set_print(complaint_keep);
 	k = calloc(1, sizeof(*k));
-	last_complaint[0] = 0;
+	complaint_clear();
 	if (k) {
 		k->nr_cpus = libbpf_num_possible_cpus();
 		r = k->nr_cpus < 0 ? k->nr_cpus : 0;

@@ -4,11 +4,10 @@
 
 /* What the files of the loader share; see watch.h for what they offer. */
 
-#include <stdarg.h>
-
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include "complaint.h"
 #include "watch.h"
 /* bpftool's generated code is not ours to mend */
 #pragma GCC diagnostic push
@@ -32,10 +31,5 @@ struct watch_kernel {
 	watch_event_fn fn;
 	void *arg;
 };
-
-/** watch_keep_complaint() - for libbpf_set_print(): keeps the last warning, which has the kernel's
- * own words. */
-int watch_keep_complaint(enum libbpf_print_level level, const char *fmt, va_list args)
-	__attribute__((format(printf, 2, 0)));
 
 #endif

@@ -87,7 +87,7 @@ static struct watch_link *link_new(size_t nr)
 int watch_kernel_attach_uprobes(struct watch_kernel *k, const struct watch_uprobes *u,
 				struct watch_link **ret_link, struct tocsin_err *err)
 {
-	libbpf_print_fn_t previous = libbpf_set_print(watch_keep_complaint);
+	libbpf_print_fn_t previous = libbpf_set_print(complaint_keep);
 	struct watch_link *link = link_new(k->has_multi ? 0 : u->nr);
 	int r = -ENOMEM;
 
@@ -237,7 +237,7 @@ int watch_kernel_attach_tracepoint(struct watch_kernel *k, enum watch_program pr
 				   const char *category, const char *name, uint32_t cookie,
 				   struct watch_link **ret_link, struct tocsin_err *err)
 {
-	libbpf_print_fn_t previous = libbpf_set_print(watch_keep_complaint);
+	libbpf_print_fn_t previous = libbpf_set_print(complaint_keep);
 	struct watch_link *link = link_new(0);
 	int r = link ? 0 : -ENOMEM;
 

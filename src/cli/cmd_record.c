@@ -56,6 +56,14 @@ static const struct opt options[] = {
 	{OPT_STRING, 'c', "context", "LIST",
 	 "add to every event: tid, pid, comm, cpu, cookie, perf0, perf1", NULL,
 	 &wanted.args.contexts, 0, 0, NULL},
+	{.kind = OPT_GROUP, .name = "Kernel events"},
+	{OPT_STRINGS, 'k', "kernel", "LIST",
+	 "record kernel events too: sched, irq, syscall, block, tracepoint:CATEGORY:NAME",
+	 "Groups, single events as sched:switch, or tracepoints, separated by commas, with * and ? in names; may be given again. "
+	 "They are those of the recorded processes, or of all with --all and where no process is named.",
+	 &wanted.args.kernel, 0, 0, NULL},
+	{OPT_FLAG, 0, "self", NULL, "with --kernel, record what this tocsin does itself too", NULL,
+	 &wanted.args.with_self, 0, 0, NULL},
 	{.kind = OPT_GROUP, .name = "Rings"},
 	{OPT_SIZE, 0, "ring-size", "SIZE", "bytes of each ring, a power of two from 64K to 1G",
 	 NULL, &wanted.args.ring_bytes, 64 << 10, 1 << 30, "4M"},
@@ -97,6 +105,8 @@ static const struct opt options[] = {
 static const char *const examples[] = {
 	"tocsin record -o trace -- ./server",
 	"tocsin record -p 4711 --enable 'server:*' --context tid,cpu -d 10s",
+	"tocsin record -k sched,syscall -k 'tracepoint:net:*' -- ./server",
+	"tocsin record -k sched,irq,block -d 5s",
 	"tocsin record -a --rotate 100M --keep 10 --zstd -o traces",
 	"tocsin record --flight -p 4711 --ring-size 16M",
 	NULL,
@@ -129,6 +139,7 @@ static int status_of_failure(const struct run *run, int r)
 	case -EPROTO:
 	case -EBUSY:
 	case -EEXIST:
+	case -ENOTSUP:
 	case -ENOTDIR: return CLI_USAGE;
 	default: return run->has_child ? CLI_WATCH_FAILED : CLI_FAILED;
 	}
@@ -279,6 +290,8 @@ static int child_prepare(struct run *run, char **argv)
 		cli_error("what processes do before they are found is not recorded: %s",
 			  strerror(-r));
 	r = child_start(&run->child, argv, &err);
+	if (!r)
+		r = record_add_kernel(run->rec, run->child.pid, &err);
 	(void)unsetenv(ARENA_ENV); /* the name is no secret */
 	if (r)
 		return cli_fail(CLI_WATCH_FAILED, &err);
@@ -301,6 +314,7 @@ static int record_run(struct run *run, const struct record_options *opts, char *
 	if (status < 0) {
 		run->end_ns = wanted.duration_ns ? clock_now_ns() + wanted.duration_ns : 0;
 		record_progress_begin(&run->progress, !wanted.quiet);
+		record_go(run->rec);
 		if (run->has_child) {
 			r = child_go(&run->child, &err);
 			if (r)
@@ -358,9 +372,10 @@ static int options_check(bool has_child)
 {
 	bool named = wanted.pid.nr || wanted.all || has_child;
 
-	if (!named)
-		return cli_usage(&cmd_record_usage,
-				 "no process to record: give -p PID, -- CMD, or -a for all");
+	if (!named && !wanted.args.kernel.nr)
+		return cli_usage(
+			&cmd_record_usage,
+			"no process to record: give -p PID, -- CMD, -a for all, or -k for kernel events");
 	if (wanted.flight && (wanted.all || has_child || !wanted.pid.nr))
 		return cli_usage(&cmd_record_usage, "--flight goes with -p PID");
 	if (wanted.off && !wanted.flight)
@@ -417,6 +432,8 @@ int cmd_record(int argc, char **argv)
 	if (status < 0) {
 		opts.wish = wanted.args.wish;
 		opts.is_all = wanted.all;
+		opts.kernel = wanted.args.kernel_options;
+		opts.kernel.is_all = wanted.all || (after == argc && !wanted.pid.nr);
 		opts.trace.dir = wanted.dir;
 		opts.trace.version = TOCSIN_VERSION;
 		opts.trace.command = command_text(argv + after, command, sizeof(command));

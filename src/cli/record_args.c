@@ -130,6 +130,33 @@ static int where_read(struct record_args *a)
 	return -1;
 }
 
+/* Kernel events have at least thread and process as context: their rings are CPUs'. */
+static int kernel_read(struct record_args *a, const struct opt_command *cmd)
+{
+	struct tocsin_err err = {0};
+
+	if (a->with_self && !a->kernel.nr)
+		return cli_usage(cmd, "--self goes with --kernel");
+	for (size_t i = 0; i < a->kernel.nr; i++) {
+		int r = kernel_wish_add(&a->kernel_wish, a->kernel.item[i], &err);
+
+		if (r)
+			return cli_fail(r == -ENOMEM ? CLI_FAILED : CLI_USAGE, &err);
+	}
+	if (!a->kernel.nr)
+		return -1;
+	if (a->wish.ring_bytes > KERNEL_RING_BYTES_MAX)
+		return cli_usage(cmd, "with --kernel, --ring-size is at most 256M");
+	a->kernel_options = (struct record_kernel_options){
+		.wish = &a->kernel_wish,
+		.contexts = a->wish.contexts | 1u << CONTEXT_TID | 1u << CONTEXT_PID,
+		.ring_bytes = a->wish.ring_bytes,
+		.is_overwriting = a->wish.mode == CONTROL_MODE_OVERWRITE,
+		.with_self = a->with_self,
+	};
+	return -1;
+}
+
 int record_args_read(struct record_args *a, const struct opt_command *cmd, bool is_inherited)
 {
 	char near[200];
@@ -148,7 +175,9 @@ int record_args_read(struct record_args *a, const struct opt_command *cmd, bool 
 	status = rules_read(a, cmd);
 	if (status < 0)
 		status = where_read(a);
-	return status < 0 ? contexts_read(a, cmd) : status;
+	if (status < 0)
+		status = contexts_read(a, cmd);
+	return status < 0 ? kernel_read(a, cmd) : status;
 }
 
 int record_recover_run(const char *dir)
@@ -172,6 +201,8 @@ void record_args_done(struct record_args *a)
 {
 	opt_strings_done(&a->enable);
 	opt_strings_done(&a->disable);
+	opt_strings_done(&a->kernel);
+	kernel_wish_done(&a->kernel_wish);
 	free(a->filters);
 	a->filters = NULL;
 }

@@ -14,8 +14,8 @@
 
 uint64_t record_progress_lost(const struct record_stats *s)
 {
-	return s->lost + s->lost_disk + s->lost_corrupt + s->lost_library + s->corrupt_rings +
-	       s->missed_rings;
+	return s->lost + s->lost_disk + s->lost_corrupt + s->lost_library + s->lost_kernel +
+	       s->corrupt_rings + s->missed_rings;
 }
 
 void record_progress_begin(struct record_progress *p, bool is_on)
@@ -80,17 +80,22 @@ void record_progress_end(struct record_progress *p, const struct record_stats *s
 	char took[32];
 
 	line_clear(p);
-	(void)fprintf(
-		stderr, "%llu event%s of %llu process%s in %s, %llu bytes in '%s', %llu lost\n",
-		(unsigned long long)s->events, s->events == 1 ? "" : "s",
-		(unsigned long long)s->processes, s->processes == 1 ? "" : "es",
-		tocsin_format_duration(clock_now_ns() - p->begun_ns, took, sizeof(took)),
-		(unsigned long long)s->bytes, dir,
-		(unsigned long long)(s->lost + s->lost_disk + s->lost_corrupt + s->lost_library));
+	(void)fprintf(stderr,
+		      "%llu event%s of %llu process%s in %s, %llu bytes in '%s', %llu lost\n",
+		      (unsigned long long)s->events, s->events == 1 ? "" : "s",
+		      (unsigned long long)s->processes, s->processes == 1 ? "" : "es",
+		      tocsin_format_duration(clock_now_ns() - p->begun_ns, took, sizeof(took)),
+		      (unsigned long long)s->bytes, dir,
+		      (unsigned long long)(s->lost + s->lost_disk + s->lost_corrupt +
+					   s->lost_library + s->lost_kernel));
+	if (s->kernel_events)
+		(void)fprintf(stderr, "  %llu of them kernel events\n",
+			      (unsigned long long)s->kernel_events);
 	say_count(s->lost, "lost: the ring was full (--ring-size, or --enable less)");
 	say_count(s->lost_disk, "lost: the disk did not take them");
 	say_count(s->lost_corrupt, "lost: they made no sense, or their writer died in the middle");
 	say_count(s->lost_library, "lost by the library (the trace says how)");
+	say_count(s->lost_kernel, "lost by the kernel half (the trace says how)");
 	say_count(s->lapped_bytes, "bytes were overwritten before they were read");
 	say_count(s->corrupt_rings, "rings could not be read to their end");
 	say_count(s->missed_rings, "rings went with their process before they were found");

@@ -28,15 +28,16 @@
 
 #include "../base/cleanup.h"
 #include "../base/clock.h"
-#include "record_internal.h"
+#include "record_kernel.h"
 #include "record_wait.h"
 
-#define SCAN_NS           250000000ull /* between looks for new processes */
-#define INTERVAL_LEAST_NS 1000000ull
-#define INTERVAL_MOST_NS  100000000ull
-#define KEEP_NS           3000000000ull /* what an ended process left, while the disk is full */
-#define PASS_BYTES        (64ull << 20) /* of one ring in one pass, so that others get their turn */
-#define BUSY_BYTES        (1ull << 20)  /* a pass with more is followed by another soon */
+#define SCAN_NS            250000000ull /* between looks for new processes */
+#define INTERVAL_LEAST_NS  1000000ull
+#define INTERVAL_MOST_NS   100000000ull
+#define INTERVAL_KERNEL_NS 10000000ull   /* the kernel half wakes nobody */
+#define KEEP_NS            3000000000ull /* what an ended process left, while the disk is full */
+#define PASS_BYTES         (64ull << 20) /* of one ring in one pass, so that others get their turn */
+#define BUSY_BYTES         (1ull << 20)  /* a pass with more is followed by another soon */
 
 static void recorder_free(struct recorder *rec)
 {
@@ -49,6 +50,7 @@ static void recorder_free(struct recorder *rec)
 	if (rec->arena.fd >= 0)
 		(void)close(rec->arena.fd);
 	free(rec->arena.seen);
+	record_kernel_end(rec);
 	timebase_done(&rec->tb);
 	free(rec);
 }
@@ -77,6 +79,7 @@ static int clock_measure(struct recorder *rec)
 	if (!rec->has_tb)
 		return 0;
 	r = timebase_measure(&rec->tb);
+	record_kernel_measured(rec);
 	if (r == TIMEBASE_REDRAWN || r == TIMEBASE_BEGUN) {
 		record_trace_redraw(rec->trace);
 		say_clock(rec);
@@ -143,6 +146,8 @@ void record_process_link(struct recorder *rec, struct record_process *p)
 {
 	*rec->tail = p;
 	rec->tail = &p->next;
+	if (p->is_kernel)
+		return;
 	rec->stats.processes++;
 	rec->stats.alive++;
 }
@@ -192,10 +197,13 @@ static int add_found(void *arg, struct discovered *found)
 int record_add(struct recorder *rec, pid_t pid, struct tocsin_err *err)
 {
 	struct adding a = {.rec = rec, .err = err};
-	int r = discover_process(pid, add_found, &a, err);
+	int r = record_kernel_add(rec, pid, err);
 
+	r = r ?: discover_process(pid, add_found, &a, err);
 	if (r < 0)
 		return r;
+	if (r == 0 && rec->kernel)
+		return 0; /* its kernel events are recorded */
 	if (a.failure && !a.nr)
 		return a.failure;
 	if (r == 0)
@@ -204,6 +212,11 @@ int record_add(struct recorder *rec, pid_t pid, struct tocsin_err *err)
 			"process %d has no libtocsin, or has not come to its constructor yet",
 			(int)pid);
 	return 0;
+}
+
+int record_add_kernel(struct recorder *rec, pid_t pid, struct tocsin_err *err)
+{
+	return record_kernel_add(rec, pid, err);
 }
 
 /* --- new processes --- */
@@ -256,7 +269,7 @@ static int children_scan(struct recorder *rec)
 	int r = 0;
 
 	for (struct record_process *p = rec->processes; p && r == 0; p = p->next)
-		if (!p->is_ended)
+		if (!p->is_ended && !p->is_kernel)
 			r = pid_set_add(&set, p->pid);
 	if (r == 0)
 		r = process_add_descendants(&set);
@@ -316,6 +329,10 @@ static void process_losses(struct recorder *rec, struct record_process *p)
 		lost_else += p->ring[i]->lost_else;
 	}
 	rec->stats.lost += lost;
+	if (p->is_kernel) {
+		rec->stats.kernel_lost += lost;
+		record_kernel_tell_losses(rec);
+	}
 	say_lost(rec, p, "ring", lost, "events lost: the ring was full");
 	say_lost(rec, p, "unwritten", lost_else,
 		 "events lost: the disk did not take them, or they made no sense");
@@ -346,8 +363,10 @@ int record_process_end(struct recorder *rec, struct record_process *p, const cha
 		ring->is_open = false;
 	}
 	process_losses(rec, p);
-	record_say(rec, p, what, "-");
 	p->is_done = true;
+	if (p->is_kernel)
+		return r;
+	record_say(rec, p, what, "-");
 	rec->stats.alive--;
 	if (rec->arena.fd >= 0 && p->is_ended)
 		record_arena_give_back(rec, p);
@@ -453,12 +472,19 @@ static void processes_reap(struct recorder *rec)
 
 static void interval_adapt(struct recorder *rec, uint64_t bytes)
 {
+	uint64_t most_ns = rec->kernel ? INTERVAL_KERNEL_NS : INTERVAL_MOST_NS;
+
 	if (bytes >= BUSY_BYTES)
 		rec->interval_ns = INTERVAL_LEAST_NS;
-	else if (rec->interval_ns < INTERVAL_MOST_NS / 2)
+	else if (rec->interval_ns < most_ns / 2)
 		rec->interval_ns *= 2;
 	else
-		rec->interval_ns = INTERVAL_MOST_NS;
+		rec->interval_ns = most_ns;
+}
+
+void record_go(struct recorder *rec)
+{
+	record_kernel_go(rec);
 }
 
 int record_poll(struct recorder *rec)
@@ -507,7 +533,7 @@ void record_wait(struct recorder *rec, uint64_t most_ns)
 
 bool record_alive(const struct recorder *rec)
 {
-	return rec->opts->is_all || rec->stats.alive;
+	return rec->opts->is_all || rec->stats.alive || record_kernel_is_alive(rec);
 }
 
 int record_stop(struct recorder *rec)
@@ -516,6 +542,7 @@ int record_stop(struct recorder *rec)
 	int r, ret;
 
 	rec->is_stopping = true;
+	record_kernel_halt(rec);
 	for (struct record_process *p = rec->processes; p; p = p->next)
 		if (!p->is_done)
 			(void)session_silence(p); /* of a page that is gone: the process is, too */
@@ -540,7 +567,7 @@ int record_stop(struct recorder *rec)
 		.processes = rec->stats.processes,
 		.events = rec->stats.events,
 		.lost = rec->stats.lost + rec->stats.lost_disk + rec->stats.lost_corrupt +
-			rec->stats.lost_library,
+			rec->stats.lost_library + rec->stats.lost_kernel,
 		.bytes = rec->stats.bytes,
 		.clocks = rec->has_tb ? rec->tb.nr_lines : 0,
 	};
@@ -553,8 +580,10 @@ void record_get_stats(const struct recorder *rec, struct record_stats *ret)
 	*ret = rec->stats;
 	/* Of processes that are still there; the others are in the sum. */
 	for (const struct record_process *p = rec->processes; p; p = p->next)
-		for (uint32_t i = 0; i < p->nr_rings && !p->is_done; i++)
+		for (uint32_t i = 0; i < p->nr_rings && !p->is_done; i++) {
 			ret->lost += p->ring[i]->lost;
+			ret->kernel_lost += p->is_kernel ? p->ring[i]->lost : 0;
+		}
 }
 
 int record_open(const struct record_options *opts, record_say_fn say, void *arg,
@@ -583,6 +612,11 @@ int record_open(const struct record_options *opts, record_say_fn say, void *arg,
 		recorder_free(rec);
 		return tocsin_err_fail(r, err, "the machine is too busy to measure its clocks");
 	}
+	r = record_kernel_load(rec, err);
+	if (r < 0) {
+		recorder_free(rec);
+		return r;
+	}
 	r = record_trace_open(&opts->trace, rec->has_tb ? &rec->tb : NULL, err, &rec->trace);
 	if (r < 0) {
 		recorder_free(rec);
@@ -590,6 +624,13 @@ int record_open(const struct record_options *opts, record_say_fn say, void *arg,
 	}
 	if (rec->has_tb)
 		say_clock(rec);
+	r = record_kernel_begin(rec, err);
+	if (r < 0) {
+		int ignored;
+
+		(void)record_close(rec, &ignored); /* an empty trace: the failure before matters */
+		return r;
+	}
 	*ret_rec = rec;
 	return 0;
 }

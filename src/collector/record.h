@@ -37,9 +37,22 @@ struct record_wish {
  * -E2BIG there are too many, -ENAMETOOLONG. */
 int record_wish_rule(struct record_wish *wish, const char *glob, unsigned level, bool is_on);
 
+struct kernel_wish;
+
+/* Kernel events. */
+struct record_kernel_options {
+	const struct kernel_wish *wish; /* lent; NULL: none */
+	uint32_t contexts;              /* mask */
+	uint64_t ring_bytes;            /* of each CPU's ring, a power of two */
+	bool is_overwriting;
+	bool is_all;    /* of every process, else of those that record_add() was given */
+	bool with_self; /* of this process too */
+};
+
 struct record_options {
 	struct record_trace_options trace;
 	struct record_wish wish;
+	struct record_kernel_options kernel;
 	uint64_t rotate_bytes, rotate_ns; /* 0: no */
 	bool is_all;                      /* every process, also later ones */
 };
@@ -52,7 +65,9 @@ struct record_stats {
 	uint64_t lost_disk;    /* written nowhere */
 	uint64_t lost_corrupt; /* in records that make no sense, as far as they can be counted */
 	uint64_t lost_library; /* by the library, see tracee_losses.def */
-	uint64_t lapped_bytes; /* overwritten before they were read */
+	uint64_t lost_kernel;  /* by the kernel half besides its rings, see kernel_losses.def */
+	uint64_t kernel_events, kernel_lost; /* of `events` and `lost`, those of the kernel half */
+	uint64_t lapped_bytes;               /* overwritten before they were read */
 	uint64_t corrupt_rings;
 	uint64_t missed_rings; /* that their process gave up before they were opened */
 	uint64_t denied;       /* processes that may not be looked into */
@@ -86,6 +101,10 @@ int record_open(const struct record_options *opts, record_say_fn say, void *arg,
  */
 int record_add(struct recorder *rec, pid_t pid, struct tocsin_err *err);
 
+/** record_add_kernel() - kernel events of a process, and nothing else: it is about to become a
+ * command. Return: 0, or -errno; @err has the sentence. */
+int record_add_kernel(struct recorder *rec, pid_t pid, struct tocsin_err *err);
+
 /**
  * record_snapshot() - write what is in the rings of a process's flight recorder now.
  *
@@ -111,6 +130,9 @@ int record_flight(const struct record_wish *wish, pid_t pid, struct tocsin_err *
  * Return: 0, or -errno: they are recorded all the same, once they are found.
  */
 int record_arena(struct recorder *rec, uint64_t bytes, int *ret_fd);
+
+/** record_go() - the processes are there: kernel events from now on. */
+void record_go(struct recorder *rec);
 
 /** record_poll() - drain what is there, look after processes. Return: 0, or -errno: it cannot go
  * on. A disk that takes nothing is not that: see the stats. */

@@ -16,9 +16,7 @@
 #include <string.h>
 
 #include "../ctf/described.h"
-#include "record_internal.h"
-
-#define EXTENT_BYTES (512 * 1024) /* fits the cache between stepping and writing */
+#include "record_kernel.h"
 
 struct piece {
 	const uint8_t *data;
@@ -137,8 +135,12 @@ static int stream_open(struct recorder *rec, struct record_process *p, struct re
 	char name[96];
 	int r;
 
-	(void)snprintf(name, sizeof(name), "process_%u_%d_ring_%u_%u", p->number, (int)p->pid,
-		       ring->place, ring->nr_files);
+	if (p->is_kernel)
+		(void)snprintf(name, sizeof(name), "kernel_ring_%u_%u", ring->place,
+			       ring->nr_files);
+	else
+		(void)snprintf(name, sizeof(name), "process_%u_%d_ring_%u_%u", p->number,
+			       (int)p->pid, ring->place, ring->nr_files);
 	r = record_trace_stream_open(rec->trace, &ring->stream, name, &id, first);
 	if (r < 0)
 		return r;
@@ -208,6 +210,8 @@ static int piece_write(struct recorder *rec, struct record_process *p, struct re
 	}
 	if (r == 0)
 		rec->stats.events += piece->events;
+	if (r == 0 && p->is_kernel)
+		rec->stats.kernel_events += piece->events;
 	return r;
 }
 
@@ -254,6 +258,23 @@ static int extent_write(struct recorder *rec, struct record_process *p, struct r
 	return 0;
 }
 
+/* As extent_write(), of any process. */
+static int extent_put(struct recorder *rec, struct record_process *p, struct record_ring *ring,
+		      const struct ring_extent *ext)
+{
+	struct kernel_clock_stream before = ring->kernel_stream;
+	struct ring_extent converted;
+	int r;
+
+	if (!p->is_kernel)
+		return extent_write(rec, p, ring, ext);
+	r = record_kernel_convert(rec, ring, ext, &converted);
+	r = r ?: extent_write(rec, p, ring, &converted);
+	if (r)
+		ring->kernel_stream = before; /* it may come again */
+	return r;
+}
+
 /* Return: bytes dealt with, 0: stop here, -errno. */
 static int64_t extent_take(struct recorder *rec, struct record_process *p, struct record_ring *ring,
 			   const struct ring_extent *ext)
@@ -264,7 +285,7 @@ static int64_t extent_take(struct recorder *rec, struct record_process *p, struc
 	if (r < 0)
 		return r;
 	ring->lost = ext->lost - ring->lost_before;
-	r = extent_write(rec, p, ring, ext);
+	r = extent_put(rec, p, ring, ext);
 	events = ext->events - (rec->stats.events - events);
 	if (r == -EBADMSG) {
 		ring->lost_else += events;
@@ -307,7 +328,7 @@ int64_t record_drain(struct recorder *rec, struct record_process *p, struct reco
 
 	while (!ring->is_done && bytes < limit) {
 		struct ring_extent ext;
-		enum ring_read state = ring_reader_next(&ring->reader, EXTENT_BYTES, &ext);
+		enum ring_read state = ring_reader_next(&ring->reader, RECORD_EXTENT_BYTES, &ext);
 		int64_t r;
 
 		switch (state) {
@@ -339,7 +360,8 @@ void record_ring_discard(struct recorder *rec, struct record_ring *ring)
 
 	if (ring->is_done || !ring->is_open)
 		return;
-	while ((state = ring_reader_next(&ring->reader, EXTENT_BYTES, &ext)) != RING_READ_END &&
+	while ((state = ring_reader_next(&ring->reader, RECORD_EXTENT_BYTES, &ext)) !=
+		       RING_READ_END &&
 	       state != RING_READ_CORRUPT) {
 		if (state != RING_READ_MORE) {
 			gone(rec, ring, state, &ext);

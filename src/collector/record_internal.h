@@ -8,11 +8,13 @@
 #include "../ring/reader.h"
 #include "control_file.h"
 #include "discover.h"
+#include "kernel_clock.h"
 #include "record.h"
 #include "record_behind.h"
 #include "timebase.h"
 
-#define RECORD_RINGS_MAX (4 * CONTROL_RINGS) /* of one process in its life */
+#define RECORD_RINGS_MAX    (4 * CONTROL_RINGS) /* of one process in its life */
+#define RECORD_EXTENT_BYTES (512 * 1024)        /* fits the cache between stepping and writing */
 
 struct record_ring {
 	uint32_t place;                   /* in the process's table */
@@ -29,6 +31,7 @@ struct record_ring {
 	uint64_t lost;          /* since then */
 	uint64_t lost_else;     /* events that were read and not written */
 	uint64_t lost_in_files; /* of both, told in files that are closed */
+	struct kernel_clock_stream kernel_stream;
 };
 
 struct record_process {
@@ -45,6 +48,7 @@ struct record_process {
 	bool is_ended;
 	uint64_t ended_ns; /* when that was seen; 0: not yet */
 	bool is_done;      /* ended, and all read */
+	bool is_kernel;    /* no process at all, but the kernel half: no pid, no page */
 
 	/* Classes: copies, checked. */
 	uint32_t nr_classes, class_bytes;
@@ -65,6 +69,8 @@ struct record_process {
 	uint64_t library_lost[TRACEE_LOSS_NR], library_lost_before[TRACEE_LOSS_NR];
 };
 
+struct record_kernel_part;
+
 struct record_arena {
 	int fd; /* -1: none */
 	uint64_t bytes;
@@ -84,6 +90,7 @@ struct recorder {
 	struct record_behind *behind;
 	struct record_process *processes, **tail;
 	struct record_arena arena;
+	struct record_kernel_part *kernel; /* NULL: no kernel events */
 	struct record_stats stats;
 	unsigned nr_processes;
 	uint64_t session_id;

@@ -316,6 +316,8 @@ int record_process_refresh(struct recorder *rec, struct record_process *p)
 	} now;
 	int r = 0;
 
+	if (p->is_kernel)
+		return 0; /* its list is complete */
 	_Static_assert(offsetof(struct control_tracee, wake) -
 				       offsetof(struct control_tracee, class_bytes) ==
 			       offsetof(__typeof__(now), wake),

@@ -26,7 +26,8 @@ static void closedirp(DIR **d)
 
 static bool is_stream(const char *name)
 {
-	return !strncmp(name, "process_", 8) || !strncmp(name, "session_", 8);
+	return !strncmp(name, "process_", 8) || !strncmp(name, "session_", 8) ||
+	       !strncmp(name, "kernel_ring_", 12);
 }
 
 static bool is_sound(const struct ctf_packet_head *head, uint64_t left)

@@ -15,7 +15,9 @@
 
 #define CTF_LABELS_MAX 1024  /* of one field */
 #define CTF_ELEMS_MAX  65536 /* of an array, which stands in the metadata */
-#define CTF_NAME_MAX   256   /* bytes of a name or a label, with its zero byte */
+#define CTF_FIELDS_MAX \
+	64 /* of one event; programs may have TOCSIN_FIELDS_MAX, the kernel has more */
+#define CTF_NAME_MAX 256 /* bytes of a name or a label, with its zero byte */
 
 /**
  * ctf_described_check() - may this be used?

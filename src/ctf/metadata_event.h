@@ -50,7 +50,7 @@ int ctf_recorded_metadata_json(const struct ctf_recorded *rec, char **ret_text, 
 /* Names of one structure, made into identifiers that differ. */
 struct ctf_names {
 	unsigned nr;
-	char name[2 * TOCSIN_FIELDS_MAX + 2][CTF_NAME_MAX + 16];
+	char name[2 * CTF_FIELDS_MAX + 2][CTF_NAME_MAX + 16];
 };
 
 /** ctf_names_add() - @text as an identifier: "_" before it, other than [A-Za-z0-9_] as '_', and a

@@ -177,6 +177,21 @@ static void take_over(struct ring_reader *r)
 		}
 }
 
+static int open_checked(struct ring_reader *r, int fd, uint64_t offset,
+			const struct ring_header *header, uint64_t left)
+{
+	int err = check_header(r, header, left);
+
+	if (err == 0)
+		err = map_ring(r, fd, offset);
+	if (err < 0) {
+		ring_reader_close(r);
+		return err;
+	}
+	take_over(r);
+	return 0;
+}
+
 int ring_reader_open(struct ring_reader *r, int fd, uint64_t offset, bool can_write)
 {
 	struct ring_header header;
@@ -190,15 +205,22 @@ int ring_reader_open(struct ring_reader *r, int fd, uint64_t offset, bool can_wr
 	if (left < sizeof(header) ||
 	    pread(fd, &header, sizeof(header), (off_t)offset) != (ssize_t)sizeof(header))
 		return -EBADMSG;
-	err = check_header(r, &header, left);
-	if (err == 0)
-		err = map_ring(r, fd, offset);
-	if (err < 0) {
-		ring_reader_close(r);
-		return err;
-	}
-	take_over(r);
-	return 0;
+	return open_checked(r, fd, offset, &header, left);
+}
+
+int ring_reader_open_map(struct ring_reader *r, int map_fd, uint64_t map_bytes, bool can_write)
+{
+	struct ring_header header, *at;
+
+	*r = (struct ring_reader){.can_write = can_write, .is_kernel = true};
+	if (map_bytes < RING_HEADER_BYTES)
+		return -EBADMSG;
+	at = mmap(NULL, RING_HEADER_BYTES, PROT_READ, MAP_SHARED, map_fd, 0);
+	if (at == MAP_FAILED)
+		return -errno;
+	header = *at;
+	(void)munmap(at, RING_HEADER_BYTES); /* ours, whole */
+	return open_checked(r, map_fd, 0, &header, map_bytes);
 }
 
 void ring_reader_close(struct ring_reader *r)
@@ -225,7 +247,7 @@ enum ring_corrupt ring_step(struct ring_reader *r, const unsigned char *at, uint
 		time = (r->time & ~0xffffffffULL) | word >> 32;
 	else
 		return RING_CORRUPT_EPOCH;
-	if (time < r->time)
+	if (time < r->time && !r->is_kernel)
 		return RING_CORRUPT_TIME;
 	r->time = time;
 	r->has_time = true;

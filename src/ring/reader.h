@@ -57,6 +57,7 @@ struct ring_reader {
 	unsigned char *copy; /* overwriting rings */
 	size_t map_bytes, copy_bytes;
 	bool can_write;
+	bool is_kernel; /* written by the kernel half: times may go back by some ns */
 
 	/* Of the header, as checked when it was opened; constant, readable by the caller. */
 	uint32_t kind, mode, index, scheme, clock, groups, nr_slots;
@@ -99,6 +100,17 @@ struct ring_reader {
  * the like. Thread-safe: per object. Signal-safe: no.
  */
 int ring_reader_open(struct ring_reader *r, int fd, uint64_t offset, bool can_write);
+
+/**
+ * ring_reader_open_map() - map a ring of the kernel half.
+ * @map_fd:    its BPF map, an mmapable array with one value; may be closed afterwards
+ * @map_bytes: of the value
+ *
+ * Times of its records may go back a little: they are those of bpf_ktime_get_ns().
+ *
+ * Return: 0, or as ring_reader_open(). Thread-safe: per object. Signal-safe: no.
+ */
+int ring_reader_open_map(struct ring_reader *r, int map_fd, uint64_t map_bytes, bool can_write);
 
 /** ring_reader_close() - unmap; what was not released stays unread. A zeroed @r is allowed. */
 void ring_reader_close(struct ring_reader *r);
