@@ -369,6 +369,19 @@ static int loop(struct run *run)
 	return r;
 }
 
+/* Processes whose own sections are not watched, those that came later included. */
+static void say_refused(const struct watch *w)
+{
+	unsigned nr;
+	const char *first = watch_link_refusal(w, &nr);
+
+	if (nr)
+		(void)fprintf(
+			stderr,
+			"own sections of %u process%s are not watched, or not all of them: %s%s\n",
+			nr, nr == 1 ? "" : "es", nr == 1 ? "" : "the first is ", first);
+}
+
 static int finish(struct run *run, int r)
 {
 	char why[64];
@@ -378,6 +391,7 @@ static int finish(struct run *run, int r)
 		r = watch_poll(run->watch);
 	if (!r)
 		r = output_finish(run->output, run->watch);
+	say_refused(run->watch);
 	if (r)
 		cli_error("the watch ends: %s", tocsin_errno_text(r, why, sizeof(why)));
 	return r;
@@ -497,9 +511,6 @@ static void say_armed(const struct watch *w)
 
 	(void)fprintf(stderr, "armed: %u section%s, %u probe%s\n", sections,
 		      sections == 1 ? "" : "s", probes, probes == 1 ? "" : "s");
-	if (watch_link_refusal(w)[0] && !wanted.all) /* of all processes some always are */
-		(void)fprintf(stderr, "its own sections are not watched: %s\n",
-			      watch_link_refusal(w));
 }
 
 /* Return: the exit status. */
@@ -526,6 +537,8 @@ static int watch_run(struct run *run, const struct watch_options *opts, struct s
 	say_names(opts);
 	r = output_armed(run->output, run->watch);
 	say_armed(run->watch);
+	if (!wanted.all) /* of all processes some always are */
+		say_refused(run->watch);
 	run->end_ns = wanted.duration_ns ? clock_now_ns() + wanted.duration_ns : 0;
 	if (!r && run->has_child) {
 		r = child_go(&run->child, &err);

@@ -444,8 +444,9 @@ unsigned watch_nr_linked(const struct watch *w)
 	return w->linked ? linked_nr_processes(w->linked) : 0;
 }
 
-const char *watch_link_refusal(const struct watch *w)
+const char *watch_link_refusal(const struct watch *w, unsigned *ret_nr)
 {
+	*ret_nr = w->linked ? linked_nr_refused(w->linked) : 0;
 	return w->linked ? linked_refusal(w->linked) : "";
 }
 

@@ -78,8 +78,9 @@ int watch_link(struct watch *w, const char *const *glob, size_t nr_globs, struct
 /** watch_nr_linked() - processes found that use sections of their own. */
 unsigned watch_nr_linked(const struct watch *w);
 
-/** watch_link_refusal() - why one of them was passed over; "": none was. Lent. */
-const char *watch_link_refusal(const struct watch *w);
+/** watch_link_refusal() - why the first of those was passed over that were; "": none was. Lent.
+ * @ret_nr: how many processes there were. */
+const char *watch_link_refusal(const struct watch *w, unsigned *ret_nr);
 
 /**
  * watch_remove_at() - detach the kernel-style section that starts at this offset.

@@ -31,6 +31,7 @@ struct page {
 	uint64_t look_ns; /* not linked: when to look again */
 	bool is_told;     /* the kernel half knows the process */
 	bool is_broken;   /* says what cannot be: not looked at again */
+	bool is_refused;  /* counted */
 };
 
 struct linked {
@@ -38,7 +39,8 @@ struct linked {
 	struct page *page;
 	size_t nr_pages;
 	unsigned nr_processes;
-	char refusal[256];
+	unsigned nr_refused; /* processes passed over, wholly or in part */
+	char refusal[256];   /* the first of them, and why */
 };
 
 static bool is_none(const struct page *p)
@@ -78,10 +80,19 @@ const char *linked_refusal(const struct linked *l)
 	return l->refusal;
 }
 
-static void refuse(struct linked *l, pid_t pid, const char *why)
+unsigned linked_nr_refused(const struct linked *l)
 {
-	if (!l->refusal[0])
-		(void)snprintf(l->refusal, sizeof(l->refusal), "process %d: %s", pid, why);
+	return l->nr_refused;
+}
+
+/* Counted once a process. */
+static void refuse(struct linked *l, struct page *p, const char *why)
+{
+	if (p->is_refused)
+		return;
+	p->is_refused = true;
+	if (!l->nr_refused++)
+		(void)snprintf(l->refusal, sizeof(l->refusal), "process %d: %s", p->pid, why);
 }
 
 static bool is_wanted(const struct linked *l, const struct control_class *class)
@@ -98,7 +109,7 @@ static bool is_wanted(const struct linked *l, const struct control_class *class)
 }
 
 /* One description: what of it concerns us. Returns its bytes, or -EBADMSG and why. */
-static int class_take(struct linked *l, const struct page *p, const uint8_t *bytes, size_t len,
+static int class_take(struct linked *l, struct page *p, const uint8_t *bytes, size_t len,
 		      const char **ret_why, struct tocsin_err *err)
 {
 	struct control_class *class TOCSIN_CLEANUP(tocsin_free_voidp) = NULL;
@@ -123,7 +134,7 @@ static int class_take(struct linked *l, const struct page *p, const uint8_t *byt
 			r = watch_kernel_link_name(l->opts.kernel, (uint32_t)p->pid,
 						   p->nr_classes + 1, index);
 		if (r == -ENOSPC || r == -E2BIG) { /* counted as unnamed when it is late */
-			refuse(l, p->pid, "there is no room for all its sections (--max-sections)");
+			refuse(l, p, "there is no room for all its sections (--max-sections)");
 			r = 0;
 		}
 	}
@@ -158,7 +169,7 @@ static int classes_read(struct linked *l, struct page *p, const struct control_t
 	if (r != -EBADMSG)
 		return r < 0 ? r : 0;
 	p->is_broken = true;
-	refuse(l, p->pid, why);
+	refuse(l, p, why);
 	return 0;
 }
 
@@ -178,14 +189,14 @@ static int page_look(struct linked *l, struct page *p, bool *ret_new, struct toc
 	    now.slot_bytes < sizeof(struct section_slot) || now.slot_tp_offset > TP_OFFSET_MAX ||
 	    now.slot_tp_offset < -TP_OFFSET_MAX) {
 		p->is_broken = true;
-		refuse(l, p->pid, "its section slots are not of this version");
+		refuse(l, p, "its section slots are not of this version");
 		return 0;
 	}
 	r = watch_kernel_link_process(l->opts.kernel, (uint32_t)p->pid, now.slot_tp_offset,
 				      now.min_budget_ns);
 	if (r == -E2BIG) {
 		p->is_broken = true;
-		refuse(l, p->pid, "there is no room for another linked process");
+		refuse(l, p, "there is no room for another linked process");
 		return 0;
 	}
 	if (r)
@@ -229,9 +240,9 @@ static bool is_young(uint64_t start_ticks)
 	return (uint64_t)boot.tv_sec < start_ticks / per_s + YOUNG_S;
 }
 
-/* Not linked, as far as can be told: its library may not be loaded yet, or it may execute another
- * program. */
-static int page_none(struct linked *l, struct page *known, pid_t pid)
+/* Not linked, as far as can be told (@refusal: why it cannot, NULL: it can): its library may not be
+ * loaded yet, or it may execute another program. */
+static int page_none(struct linked *l, struct page *known, pid_t pid, const char *refusal)
 {
 	struct discovered none = {
 		.pid = pid, .start_ticks = discover_start_ticks(pid), .page = CONTROL_FILE_NONE};
@@ -241,6 +252,8 @@ static int page_none(struct linked *l, struct page *known, pid_t pid)
 		return r;
 	known = known ?: &l->page[l->nr_pages - 1];
 	known->look_ns = is_young(known->start_ticks) ? 0 : clock_now_ns() + NONE_AGAIN_NS;
+	if (refusal)
+		refuse(l, known, refusal);
 	return 0;
 }
 
@@ -282,21 +295,24 @@ static void pages_sweep(struct linked *l)
 static int find_among(struct linked *l, const struct pid_set *pids)
 {
 	uint64_t now_ns = clock_now_ns();
-	struct tocsin_err why = {0};
-	char text[256];
 	int r;
 
 	for (size_t i = 0; i < pids->nr; i++) {
 		pid_t pid = pids->pid[i];
 		struct page *known = page_of(l, pid);
+		struct tocsin_err why = {0};
+		char text[256];
 
 		if (known && (!is_none(known) || now_ns < known->look_ns))
 			continue;
 		r = discover_process(pid, page_add, l, &why);
-		if (r == -EPROTO)
-			refuse(l, pid, tocsin_err_text(&why, text, sizeof(text)));
-		if (r <= 0 && r != -ENOMEM)
-			r = page_none(l, page_of(l, pid), pid);
+		if (r < 0 && !why.nr_causes) /* the rest says it itself */
+			tocsin_err_add(&why, "cannot look into it: %s", strerror(-r));
+		if (r == 0 || r == -ESRCH) /* not linked, or gone */
+			r = page_none(l, page_of(l, pid), pid, NULL);
+		else if (r < 0 && r != -ENOMEM)
+			r = page_none(l, page_of(l, pid), pid,
+				      tocsin_err_text(&why, text, sizeof(text)));
 		else if (r > 0 && known)
 			none_forget(l, pid);
 		if (r < 0)

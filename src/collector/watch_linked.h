@@ -54,6 +54,9 @@ void linked_forget(struct linked *l, pid_t pid);
 /** linked_nr_processes() - processes that use sections; those that have gone are counted. */
 unsigned linked_nr_processes(const struct linked *l);
 
+/** linked_nr_refused() - processes that were passed over, or of whose sections some were. */
+unsigned linked_nr_refused(const struct linked *l);
+
 /** linked_refusal() - why the first page was passed over; "" none was. Lent until the next look. */
 const char *linked_refusal(const struct linked *l);
 

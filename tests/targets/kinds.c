@@ -263,6 +263,42 @@ static void mode_crowd(const struct plan *plan)
 	free(thread);
 }
 
+/* One section of each of n threads, which all begin it as soon as the last of them is there. */
+struct rush {
+	const struct plan *plan;
+	unsigned waiting;
+};
+
+static void *rush_thread(void *arg)
+{
+	struct rush *rush = arg;
+
+	__atomic_sub_fetch(&rush->waiting, 1, __ATOMIC_ACQ_REL);
+	while (__atomic_load_n(&rush->waiting, __ATOMIC_ACQUIRE))
+		sched_yield();
+	probe_tick_begin(0);
+	sleep_ns(rush->plan->duration_ns);
+	probe_tick_end(0);
+	return NULL;
+}
+
+static void mode_rush(const struct plan *plan)
+{
+	pthread_t *thread = calloc(plan->n, sizeof(*thread));
+	struct rush rush = {.plan = plan, .waiting = plan->n};
+
+	if (!thread)
+		err(3, "cannot prepare a rush");
+	for (unsigned i = 0; i < plan->n; i++) {
+		errno = pthread_create(&thread[i], NULL, rush_thread, &rush);
+		if (errno)
+			err(3, "cannot create thread %u", i);
+	}
+	for (unsigned i = 0; i < plan->n; i++)
+		(void)pthread_join(thread[i], NULL);
+	free(thread);
+}
+
 /* Keyed sections: begun by this thread, ended by another, several open at once, in the other order.
  */
 struct keyed {
@@ -525,6 +561,7 @@ static const struct {
 	{"naps", mode_naps},
 	{"spin", mode_spin},
 	{"crowd", mode_crowd},
+	{"rush", mode_rush},
 };
 
 int main(int argc, char **argv)

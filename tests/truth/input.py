@@ -150,9 +150,19 @@ def inside_namespace(run):
     holder = run.program("unshare", "-p", "-f", "-m", "--mount-proc", "sleep", "100")
     time.sleep(0.5)
     child = pathlib.Path(f"/proc/{holder.pid}/task/{holder.pid}/children").read_text().split()[0]
-    one = run.program("nsenter", "-t", child, "-m", TOCSIN, "watch", "-p", str(target.pid), "-d", "1s", TICK, stdin=subprocess.DEVNULL)
+    one = run.program("nsenter", "-t", child, "-m", "-r", TOCSIN, "watch", "-p", str(target.pid), "-d", "1s", TICK, stdin=subprocess.DEVNULL)
     check_equal(one.wait(), 3, f"exit status with a foreign /proc\n{one.err.text()}\n")
     check("another pid namespace" in one.err.text(), f"the reason: {one.err.text()}")
+
+
+@suite.test("-p of a thread's number: whose thread it is, and how to watch that", needs=REAL)
+def thread_number(run):
+    target = started(run, mode="crowd", n=3, duration_us=1_000_000)
+    target.go()
+    time.sleep(0.3)
+    threads = [int(name) for name in os.listdir(f"/proc/{target.pid}/task") if int(name) != target.pid]
+    check(len(threads) == 3, f"threads {threads}")
+    refused(run, "-p", str(threads[0]), TICK, says=(f"{threads[0]} is a thread of process {target.pid}", f"-p {target.pid}"))
 
 
 @suite.test("process numbers that are none")

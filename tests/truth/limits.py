@@ -49,6 +49,17 @@ def max_processes(run):
     check_equal(len(watch.violations()), 4, "violations of the child that is watched")
 
 
+@suite.test("--max-threads: threads that begin their first section at the same moment share the places exactly")
+def max_threads_at_once(run):
+    for _ in range(4):
+        target = started(run, mode="rush", n=64, duration_us=3000)
+        watch = run.watch("-p", str(target.pid), "--max-threads", "20", TICK)
+        ended(target)
+        watch.stop(losses=("threads_full", "stop_unmatched"))
+        check_equal(len({v["tid"] for v in watch.violations()}), 20, "threads watched")
+        check_equal(lost(watch, "threads_full"), 44, "threads not watched")
+
+
 @suite.test("--max-probes: a section that needs more is refused, here and by ctl")
 def max_probes(run):
     target = started(run)

@@ -3,6 +3,7 @@
 """Sections that linked programs define themselves, read by the kernel half from the threads' slots."""
 
 import pathlib
+import signal
 import subprocess
 import sys
 import time
@@ -94,6 +95,35 @@ def later(run):
     check_equal(target.go().finish(), 0, "exit status of the target")
     watch.stop(losses=("gap",))
     compare(target, watch, "outer")
+
+
+@suite.test("--linked without room for all sections: said, and what is not watched is counted")
+def no_room(run):
+    target = run.target("slots", "work", "2", "20", "400", "3")
+    watch = run.watch("-p", str(target.pid), "--linked", "*", "--max-sections", "1", "--strict")
+    check_equal(target.go().finish(), 0, "exit status of the target")
+    watch.stop(losses=("gap", "linked_unnamed"), status=4)
+    check("own sections of 1 process are not watched, or not all of them" in watch.err.text() and
+          "--max-sections" in watch.err.text(), f"not said: {watch.err.text()}")
+    known = {s["name"] for s in watch.summary()["sections"]}
+    check_equal(len(known), 1, f"sections: {known}")
+    compare(target, watch, known.pop())
+    other = [o for o in target.objects() if o.get("over") and o["s"] not in {s["name"] for s in watch.summary()["sections"]}]
+    check(other, "the other section was never late")
+    check(watch.summary()["losses"]["linked_unnamed"] >= len(other) // 2, "what is not watched is not counted")
+
+
+@suite.test("--linked: processes that may not be looked into are counted, and the first is named", needs=["program:setpriv"])
+def denied(run):
+    targets = [run.target("slots", "work", "2", "20", "400", "3") for _ in range(3)]
+    pids = [word for one in targets for word in ("-p", str(one.pid))]
+    watch = run.program("setpriv", "--bounding-set=-sys_ptrace", TOCSIN, "watch", *pids, "--linked", "*", stdin=subprocess.DEVNULL)
+    check(watch.err.wait(lambda: any("armed:" in line for line in watch.err.lines), 30), watch.err.text())
+    watch.signal(signal.SIGINT)
+    check_equal(watch.wait(20), 0, f"exit status\n{watch.err.text()}\n")
+    lines = [line for line in watch.err.lines if "own sections of 3 processes" in line]
+    check_equal(len(lines), 2, f"at the start and at the end\n{watch.err.text()}\n")
+    check(f"process {targets[0].pid}:" in lines[0] and "CAP_SYS_PTRACE" in lines[0], lines[0])
 
 
 @suite.test("a program that writes anything into its slot and page harms nobody but itself")
