@@ -95,7 +95,7 @@ struct tocsin_label {
 
 /* ---- how it is done ---- */
 
-#define TOCSIN_SITE_ABI 1
+#define TOCSIN_SITE_ABI 2
 
 /* Called through the GOT at once, a jump less. clang does not know it. */
 #if defined(__GNUC__) && !defined(__clang__)
@@ -108,6 +108,8 @@ struct tocsin_label {
 #define TOCSIN_PAYLOAD_MAX 65000
 /* Bytes in front of the payload that the library fills with contexts. */
 #define TOCSIN_HEADROOM 64
+
+struct chain;
 
 struct tocsin_field {
 	const char *name;
@@ -136,20 +138,26 @@ struct tocsin_class {
 
 /* One a statement, in the program's data. */
 struct tocsin_site {
-	const volatile uint8_t *on; /* its byte in the control page; before that one that is 0 */
+	/* Its byte in the control page; with probes one that always sends it to the library; before
+	 * both one that is 0. */
+	const volatile uint8_t *on;
 	const struct tocsin_class *cls;
 	uint16_t id; /* class id, once registered */
 	uint16_t reserved0;
-	uint32_t abi; /* TOCSIN_SITE_ABI */
-	uint64_t reserved;
+	uint32_t abi;         /* TOCSIN_SITE_ABI */
+	struct chain *probes; /* the library's; NULL: none */
 };
 
-/* The sites of a program or library: the bounds of its ELF section `tocsin_sites`. */
+/* A program or library: its sites, the bounds of its ELF section `tocsin_sites`. */
 struct tocsin_module {
 	struct tocsin_site *const *begin;
 	struct tocsin_site *const *end;
 	uint32_t abi;
 	uint32_t is_registered;
+	uint32_t has_probes;
+	uint32_t reserved0;
+	struct tocsin_module *next; /* the library's */
+	uint64_t reserved[3];
 };
 
 #ifdef __cplusplus
@@ -189,10 +197,17 @@ TOCSIN_API TOCSIN_NOPLT_ void tocsin_site_emit32(const struct tocsin_site *site,
 /**
  * tocsin_module_register() - make the sites of a program or library known; its constructor does.
  *
- * The library keeps no pointer into the module, which may be unloaded at any time.
  * Thread-safe: yes. Signal-safe: no.
  */
 TOCSIN_API void tocsin_module_register(struct tocsin_module *module);
+
+/**
+ * tocsin_module_unregister() - forget it: its destructor does, before it is unloaded.
+ *
+ * Unregisters the probes that it registered, and waits for calls of them. Its sites can emit until
+ * it is gone. Thread-safe: yes. Signal-safe: no.
+ */
+TOCSIN_API void tocsin_module_unregister(struct tocsin_module *module);
 
 #ifdef __cplusplus
 }

@@ -29,8 +29,8 @@ extern struct tocsin_site *const tocsin_sites_begin_ __asm__("__start_tocsin_sit
 	__attribute__((weak, visibility("hidden")));
 extern struct tocsin_site *const tocsin_sites_end_ __asm__("__stop_tocsin_sites")
 	__attribute__((weak, visibility("hidden")));
-__attribute__((weak, visibility("hidden"))) struct tocsin_module tocsin_module_ = {NULL, NULL, 0,
-										   0};
+__attribute__((weak, visibility("hidden"))) struct tocsin_module tocsin_module_ = {
+	NULL, NULL, 0, 0, 0, 0, NULL, {0, 0, 0}};
 
 /* Before the constructors of the program, which may emit; each object file calls it, one does it.
  */
@@ -43,6 +43,15 @@ __attribute__((constructor(101), unused)) static void tocsin_module_init_(void)
 	tocsin_module_.abi = TOCSIN_SITE_ABI;
 	tocsin_module_.is_registered = 1;
 	tocsin_module_register(&tocsin_module_);
+}
+
+/* After the destructors of the program; likewise. */
+__attribute__((destructor(101), unused)) static void tocsin_module_done_(void)
+{
+	if (!tocsin_module_.is_registered && !tocsin_module_.has_probes)
+		return;
+	tocsin_module_.is_registered = tocsin_module_.has_probes = 0;
+	tocsin_module_unregister(&tocsin_module_);
 }
 
 /* Offsets are constants for the compiler as long as fields have fixed sizes, so most of this
@@ -473,7 +482,7 @@ template <class T> struct site_ {
 	static tocsin_site site;
 };
 template <class T>
-tocsin_site site_<T>::site = {&tocsin_off_, &site_<T>::cls, 0xffff, 0, TOCSIN_SITE_ABI, 0};
+tocsin_site site_<T>::site = {&tocsin_off_, &site_<T>::cls, 0xffff, 0, TOCSIN_SITE_ABI, NULL};
 } // namespace
 } // namespace tocsin_detail
 #	define TOCSIN_SITE_(level, flags, provider, name, ...)                                     \
@@ -502,7 +511,7 @@ tocsin_site site_<T>::site = {&tocsin_off_, &site_<T>::cls, 0xffff, 0, TOCSIN_SI
 			tocsin_f_, __LINE__, 0 TOCSIN_MAP_(TOCSIN_NR_, __VA_ARGS__),           \
 			level,     flags};                                                     \
 		static struct tocsin_site tocsin_s_ = {&tocsin_off_,    &tocsin_c_, 0xffff, 0, \
-						       TOCSIN_SITE_ABI, 0};
+						       TOCSIN_SITE_ABI, NULL};
 #	define TOCSIN_SITE_ADDRESS_ (&tocsin_s_)
 #endif
 

@@ -58,6 +58,9 @@ struct tocsin_rcu_slot {
 } __attribute__((aligned(64)));
 
 #define TOCSIN_RCU_OUTSIDE UINT64_C(1)
+/* With the period: the section is the library's own, of the callbacks of a site, and no section of
+ * the program is open inside it. Such a one may be given up when longjmp() has left it. */
+#define TOCSIN_RCU_TRACING (UINT64_C(1) << 62)
 
 /* NULL until the thread's first section. */
 TOCSIN_API extern __thread struct tocsin_rcu_slot *tocsin_rcu_slot
@@ -100,8 +103,14 @@ static inline __attribute__((always_inline, unused)) uint64_t tocsin_rcu_read_lo
 			__atomic_signal_fence(__ATOMIC_SEQ_CST);
 			return outer;
 		}
-		if (outer)
-			return outer; /* nested: the outer mark stands */
+		if (outer) { /* nested: the outer mark stands */
+			if (__builtin_expect((outer & TOCSIN_RCU_TRACING) != 0, 0)) {
+				__atomic_store_n(&slot->mark, outer & ~TOCSIN_RCU_TRACING,
+						 __ATOMIC_RELAXED);
+				__atomic_signal_fence(__ATOMIC_SEQ_CST);
+			}
+			return outer;
+		}
 	}
 	return tocsin_rcu_read_lock_slow();
 }
@@ -156,9 +165,10 @@ static inline __attribute__((always_inline, unused)) bool tocsin_rcu_is_watching
  * that was ever used. Waits as long as a living reader stays in its section. Callers that wait at
  * the same time share grace periods. Not a cancellation point.
  *
- * Return: 0; -EDEADLK the caller is inside a section itself; -ENOSYS the kernel no longer permits
- * membarrier(2) nor, instead of it, sched_setaffinity(2), so nothing is known: do not free.
- * Thread-safe: yes. Signal-safe: no. Since: 0.1.
+ * Return: 0; -EDEADLK the caller is inside a section itself, or is a signal handler that has
+ * interrupted a waiting updater; -ENOSYS the kernel no longer permits membarrier(2) nor, instead of
+ * it, sched_setaffinity(2), so nothing is known: do not free.
+ * Thread-safe: yes. Signal-safe: yes, though it waits. Since: 0.1.
  */
 TOCSIN_API int tocsin_rcu_synchronize(void);
 
@@ -170,7 +180,7 @@ TOCSIN_API int tocsin_rcu_synchronize(void);
  *
  * Return: as tocsin_rcu_synchronize(); -ETIMEDOUT not every section has ended: what was to be freed
  * must be kept.
- * Thread-safe: yes. Signal-safe: no. Since: 0.1.
+ * Thread-safe: yes. Signal-safe: yes, though it waits. Since: 0.1.
  */
 TOCSIN_API int tocsin_rcu_synchronize_for(uint64_t timeout_ns, int32_t *ret_tid);
 

@@ -3,7 +3,8 @@
 #define TOCSIN_TOCSIN_H
 
 /*
- * Tocsin inside a program: events (tocsin/event.h) and sections (tocsin/section.h). C11 and C++17.
+ * Tocsin inside a program: events (tocsin/event.h), sections (tocsin/section.h) and probes
+ * (tocsin/probe.h). C11 and C++17.
  *
  *	cc server.c $(pkg-config --cflags --libs tocsin)
  *
@@ -12,7 +13,9 @@
  */
 
 #include "tocsin/event.h"
+#include "tocsin/probe.h"
 #include "tocsin/section.h"
+#include "tocsin/tracing.h"
 
 #ifdef __cplusplus
 extern "C" {

@@ -10,7 +10,7 @@
 #define AT(type, field, offset) \
 	_Static_assert(offsetof(struct type, field) == (offset), #type "." #field " moved")
 
-SIZE(control_tracee, 272);
+SIZE(control_tracee, 304);
 AT(control_tracee, abi, 8);
 AT(control_tracee, library, 12);
 AT(control_tracee, pid, 16);

@@ -63,6 +63,9 @@ static int round_own(struct bench_run *run, const char *path, double *ret_event1
 	add(run, BENCH_V_empty_loop_ns, text, "empty_loop_ns");
 	add(run, BENCH_V_section_ns, text, "section_ns");
 	add(run, BENCH_V_gettime_ns, text, "gettime_ns");
+	add(run, BENCH_V_probe_extra_ns, text, "probe_extra_ns");
+	add(run, BENCH_V_probe_extra_inside_ns, text, "probe_extra_inside_ns");
+	add(run, BENCH_V_recursion_guard_ns, text, "recursion_guard_ns");
 	add(run, BENCH_V_two_thread_scaling, text, "two_thread_scaling");
 	add_ratios(run, text);
 	if (bench_program_value(text, "no_rseq") > 0)

@@ -23,6 +23,7 @@
 #ifndef TOCSIN_BENCH_PLAIN
 #	include "../abi/control.h"
 #	include "bench_stats.h"
+#	include "tocsin/rcu.h"
 #	include "tocsin/tocsin.h"
 #endif
 
@@ -69,19 +70,51 @@ LOOP(disabled_ns, tocsin_event("bench", "disabled", TF_U64("a", i), TF_U64("b", 
 LOOP(empty_loop_ns, (void)0)
 LOOP(gettime_ns, (void)now_ns())
 LOOP(section_ns, tocsin_section("bench", TOCSIN_S))
+LOOP(probed, tocsin_event("bench", "probed", TF_U64("a", i), TF_U64("b", turns)))
+LOOP(guard, tocsin_tracing_end(tocsin_tracing_begin(TOCSIN_TRACER_USER, TOCSIN_TRACER_ALL)))
+
+static __attribute__((noinline)) void loop_probed_inside(uint64_t turns)
+{
+	uint64_t token = tocsin_rcu_read_lock();
+
+	loop_probed(turns);
+	tocsin_rcu_read_unlock(token);
+}
+
+static void on_probed(const struct tocsin_record *record, void *data)
+{
+	__asm__ __volatile__("" : : "r"(record), "r"(data) : "memory");
+}
 
 static const struct figure {
 	const char *name;
 	void (*loop)(uint64_t turns);
 	unsigned turns;
 } figures[] = {
-	{"clock_ns", loop_clock_ns, 10000},        {"event_8_ns", loop_event_8_ns, 10000},
-	{"event_16_ns", loop_event_16_ns, 10000},  {"event_64_ns", loop_event_64_ns, 10000},
-	{"event_1k_ns", loop_event_1k_ns, 2000},   {"event_text_ns", loop_event_text_ns, 10000},
-	{"disabled_ns", loop_disabled_ns, 200000}, {"empty_loop_ns", loop_empty_loop_ns, 200000},
-	{"gettime_ns", loop_gettime_ns, 10000},    {"section_ns", loop_section_ns, 10000},
+	{"clock_ns", loop_clock_ns, 10000},
+	{"event_8_ns", loop_event_8_ns, 10000},
+	{"event_16_ns", loop_event_16_ns, 10000},
+	{"event_64_ns", loop_event_64_ns, 10000},
+	{"event_1k_ns", loop_event_1k_ns, 2000},
+	{"event_text_ns", loop_event_text_ns, 10000},
+	{"disabled_ns", loop_disabled_ns, 200000},
+	{"empty_loop_ns", loop_empty_loop_ns, 200000},
+	{"gettime_ns", loop_gettime_ns, 10000},
+	{"section_ns", loop_section_ns, 10000},
+	{"probed", loop_probed, 10000},
+	{"probed_inside", loop_probed_inside, 10000},
+	{"guard", loop_guard, 10000},
 };
 #	define FIGURES (sizeof(figures) / sizeof(figures[0]))
+
+/* What one figure costs above another, taken slice by slice. */
+static const struct extra {
+	const char *name, *figure, *over;
+} extras[] = {
+	{"probe_extra_ns", "probed", "event_16_ns"},
+	{"probe_extra_inside_ns", "probed_inside", "event_16_ns"},
+	{"recursion_guard_ns", "guard", "empty_loop_ns"},
+};
 
 /* Find the own page as a collector does, and begin a session. */
 static struct control_page *session_begin(void)
@@ -116,6 +149,26 @@ static void enable(struct control_page *page)
 	}
 }
 
+static unsigned figure_find(const char *name)
+{
+	unsigned f = 0;
+
+	while (f < FIGURES - 1 && strcmp(figures[f].name, name) != 0)
+		f++;
+	return f;
+}
+
+static void print_extra(const struct extra *e, double (*slice)[SLICES])
+{
+	const double *above = slice[figure_find(e->figure)], *over = slice[figure_find(e->over)];
+	double diff[SLICES];
+
+	for (unsigned s = 0; s < SLICES; s++)
+		diff[s] = above[s] - over[s];
+	bench_sort(diff, SLICES);
+	printf("%s %.4f\n", e->name, bench_median(diff, SLICES));
+}
+
 static void measure(void)
 {
 	static double slice[FIGURES][SLICES];
@@ -130,6 +183,8 @@ static void measure(void)
 	}
 	for (unsigned f = 0; f < FIGURES; f++)
 		printf("%s %.4f\n", figures[f].name, bench_undisturbed(slice[f], SLICES));
+	for (unsigned e = 0; e < sizeof(extras) / sizeof(extras[0]); e++)
+		print_extra(&extras[e], slice);
 }
 
 /* ---- two threads on two CPUs against one */
@@ -219,6 +274,8 @@ static int event_main(void)
 	if (!page || sched_getaffinity(0, sizeof(allowed), &allowed) < 0)
 		return 1;
 	enable(page);
+	if (tocsin_probe_register("bench:probed", on_probed, NULL, 0) < 0)
+		return 1;
 	CPU_ZERO(&one);
 	for (int cpu = CPU_SETSIZE - 1; cpu >= 0 && !CPU_COUNT(&one); cpu--) {
 		if (CPU_ISSET((size_t)cpu, &allowed))

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "../abi/control.h"
 #include "../base/parse.h"
 #include "../collector/record_look.h"
 #include "../report/json_text.h"
@@ -62,6 +63,11 @@ static void print_json(struct out *o, const struct record_seen *s)
 	json_u64(o, "rings", s->nr_rings);
 	json_u64(o, "ring_bytes", s->ring_bytes);
 	json_u64(o, "lost", s->lost);
+	json_open(o, "lost_by_library", '{');
+	for (unsigned i = 0; i < TRACEE_LOSS_NR; i++)
+		if (s->library_lost[i])
+			json_u64(o, record_library_losses[i].name, s->library_lost[i]);
+	json_close(o, '}');
 	if (wanted.has_events)
 		json_open(o, "event", '[');
 	for (uint32_t i = 0; wanted.has_events && i < s->nr_events; i++) {
@@ -113,6 +119,11 @@ static int print_process(void *arg, const struct record_seen *s)
 	out_add(&l->out, "  %-18s", text);
 	(void)snprintf(text, sizeof(text), "%u of %u", s->nr_on, s->nr_events);
 	out_add(&l->out, "  %-9s  %llu\n", text, (unsigned long long)s->lost);
+	for (unsigned i = 0; i < TRACEE_LOSS_NR; i++)
+		if (s->library_lost[i])
+			out_add(&l->out, "         lost %llu: %s\n",
+				(unsigned long long)s->library_lost[i],
+				record_library_losses[i].sentence);
 	for (uint32_t i = 0; wanted.has_events && i < s->nr_events; i++) {
 		out_add(&l->out, "         %s ", s->event[i].is_on ? "on " : "off");
 		out_add_clean(&l->out, s->event[i].provider);

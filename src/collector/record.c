@@ -29,6 +29,7 @@
 #include "../base/cleanup.h"
 #include "../base/clock.h"
 #include "record_kernel.h"
+#include "record_look.h"
 #include "record_wait.h"
 
 #define SCAN_NS            250000000ull /* between looks for new processes */
@@ -312,15 +313,14 @@ static void say_lost(struct recorder *rec, const struct record_process *p, const
 		(void)record_trace_say(rec->trace, RECORD_EVENT_lost, &event); /* counted */
 }
 
-static void process_losses(struct recorder *rec, struct record_process *p)
-{
-	static const struct {
-		const char *name, *sentence;
-	} library[TRACEE_LOSS_NR] = {
+const struct record_loss_words record_library_losses[TRACEE_LOSS_NR] = {
 #define X(NAME, name, text) {#name, text},
 #include "../abi/tracee_losses.def"
 #undef X
-	};
+};
+
+static void process_losses(struct recorder *rec, struct record_process *p)
+{
 	uint64_t lost = 0, lost_else = 0;
 
 	record_process_losses(p);
@@ -339,7 +339,8 @@ static void process_losses(struct recorder *rec, struct record_process *p)
 	for (unsigned i = 0; i < TRACEE_LOSS_NR; i++) {
 		uint64_t count = p->library_lost[i] - p->library_lost_before[i];
 
-		say_lost(rec, p, library[i].name, count, library[i].sentence);
+		say_lost(rec, p, record_library_losses[i].name, count,
+			 record_library_losses[i].sentence);
 		rec->stats.lost_library += count;
 	}
 }

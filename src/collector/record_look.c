@@ -67,6 +67,7 @@ static int tell(struct look *look, struct record_process *p)
 	record_process_losses(p);
 	for (unsigned i = 0; i < TRACEE_LOSS_NR; i++)
 		seen.lost += p->library_lost[i];
+	seen.library_lost = p->library_lost;
 	for (uint32_t i = 0; i < p->nr_rings; i++) {
 		if (!p->ring[i]->is_open)
 			continue;

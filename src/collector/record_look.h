@@ -7,6 +7,12 @@
 
 #include "discover.h"
 
+/* One reason of the library's. */
+struct record_loss_words {
+	const char *name, *sentence;
+};
+extern const struct record_loss_words record_library_losses[];
+
 struct record_seen_event {
 	const char *provider, *name; /* lent, any bytes */
 	unsigned level;
@@ -22,8 +28,9 @@ struct record_seen {
 	const struct record_seen_event *event;
 	uint32_t nr_events, nr_on;
 	unsigned nr_rings;
-	uint64_t ring_bytes; /* of all */
-	uint64_t lost;       /* in its life, of whatever kind */
+	uint64_t ring_bytes;          /* of all */
+	uint64_t lost;                /* in its life, of whatever kind */
+	const uint64_t *library_lost; /* of these, by the library: TRACEE_LOSS_NR counters */
 };
 
 typedef int (*record_look_fn)(void *arg, const struct record_seen *seen);

@@ -31,6 +31,8 @@
 #define WAIT_SLEEP_MAX UINT64_C(1000000)
 #define BURY_EXACT     64u /* steps of a wait after which a reused thread id is looked for */
 
+/* This thread is waiting for period_lock, or holds it: a handler in it must do neither. */
+static __thread uint32_t own_period __attribute__((tls_model("initial-exec")));
 /* The last grace period that ended; under period_lock. */
 static uint64_t completed = TOCSIN_RCU_OUTSIDE + 1;
 
@@ -150,7 +152,8 @@ static int slot_wait(struct rcu_shared *shared, struct tocsin_rcu_slot *slot, ui
 
 	for (;;) {
 		/* [C] pairs with tocsin_rcu_read_unlock() */
-		uint64_t mark = __atomic_load_n(&slot->mark, __ATOMIC_ACQUIRE);
+		uint64_t mark =
+			__atomic_load_n(&slot->mark, __ATOMIC_ACQUIRE) & ~TOCSIN_RCU_TRACING;
 
 		if (RCU_PASSED(mark, period))
 			return 0;
@@ -226,7 +229,7 @@ int tocsin_rcu_synchronize_for(uint64_t timeout_ns, int32_t *ret_tid)
 	int32_t tid = 0;
 	uint64_t seen;
 
-	if (tocsin_rcu_is_watching())
+	if (tocsin_rcu_is_watching() || own_period)
 		return -EDEADLK;
 	rcu_init();
 	shared = rcu_shared();
@@ -234,12 +237,16 @@ int tocsin_rcu_synchronize_for(uint64_t timeout_ns, int32_t *ret_tid)
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	seen = __atomic_load_n(&tocsin_rcu_period, __ATOMIC_SEQ_CST);
 	(void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel); /* cannot fail */
+	own_period = 1;
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	r = rcu_lock_take(&shared->period_lock, deadline_ns);
 	if (r == 0) {
 		if (completed <= seen)
 			r = rcu_period_run(shared, deadline_ns, &tid);
 		rcu_lock_drop(&shared->period_lock);
 	}
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	own_period = 0;
 	(void)pthread_setcancelstate(cancel, &cancel); /* as above */
 	if (r == -ETIMEDOUT && ret_tid)
 		*ret_tid = tid;

@@ -16,16 +16,13 @@
 #include "tracee.h"
 
 /* Make the page if this process has none, answer a roll call, ask the filter, add contexts. */
-static __attribute__((noinline, cold)) void emit_slow(const struct tocsin_site *site,
+static __attribute__((noinline, cold)) void emit_ring(const struct tocsin_site *site, uint8_t on,
 						      unsigned char *payload, size_t bytes)
 {
 	const struct control_page *page = tracee.page;
 	uint32_t layout, mask;
 	size_t before;
-	uint8_t on = *site->on;
 
-	if (!on)
-		return; /* only the USDT probe is */
 	if (__atomic_load_n(&tracee.is_stopped, __ATOMIC_RELAXED)) {
 		if (on & CONTROL_ON_LAYOUT)
 			tracee_count(TRACEE_LOSS_STOPPED, 1);
@@ -35,7 +32,7 @@ static __attribute__((noinline, cold)) void emit_slow(const struct tocsin_site *
 		tracee_count(TRACEE_LOSS_NESTED, 1);
 		return;
 	}
-	on = *site->on; /* another page's, perhaps */
+	on = chains_ring_on(site); /* another page's, perhaps */
 	if (on & CONTROL_ON_CALL &&
 	    tracee.attended != __atomic_load_n(&page->session.generation, __ATOMIC_ACQUIRE))
 		rings_attend();
@@ -81,6 +78,27 @@ static inline __attribute__((always_inline)) bool write_fast(uint32_t id, const 
 	(void)bytes;
 	return false;
 #endif
+}
+
+/* Not plainly on: somebody looks at the USDT probe, the page asks for more, or there are probes. */
+static __attribute__((noinline)) void emit_slow(const struct tocsin_site *site,
+						unsigned char *payload, size_t bytes)
+{
+	uint8_t on = *site->on;
+	bool has_probes = on & TRACEE_ON_PROBES;
+
+	if (has_probes)
+		on = chains_ring_on(site);
+	if (on == 1 && bytes <= RING_PAYLOAD_MAX) {
+		size_t padded = (bytes + 7) & ~(size_t)7;
+
+		if (__builtin_expect(!write_fast(site->id, payload, padded), 0))
+			write_slow(site->id, payload, padded);
+	} else if (on) {
+		emit_ring(site, on, payload, bytes);
+	}
+	if (has_probes)
+		chains_run(site, payload, bytes);
 }
 
 /*

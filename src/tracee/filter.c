@@ -4,9 +4,6 @@
  * write to at any moment, so it is copied test by test into locals, every number is checked before
  * it is used, and a test only goes forward: whatever the bytes are, this ends, and reads inside the
  * area and the payload.
- *
- * Finding fields: the payload is walked once by the class's description; where each field begins is
- * kept.
  */
 #include <string.h>
 
@@ -14,146 +11,8 @@
 #include "../abi/glob.h"
 #include "tracee.h"
 
-struct filter_input {
-	const struct tocsin_class *cls;
-	const unsigned char *payload;
-	size_t bytes;
-	uint16_t at[TOCSIN_FIELDS_MAX]; /* of fields; UINT16_MAX: not in the payload */
-};
-
-enum value_kind {
-	VALUE_NONE,
-	VALUE_SIGNED,
-	VALUE_UNSIGNED,
-	VALUE_FLOAT,
-	VALUE_TEXT,
-};
-
-struct value {
-	enum value_kind kind;
-	union {
-		int64_t s;
-		uint64_t u;
-		double f;
-	};
-	const char *text;
-	size_t len;
-};
-
-static size_t scalar_bytes(uint8_t type)
-{
-	switch (type) {
-	case TOCSIN_TYPE_U8:
-	case TOCSIN_TYPE_S8:
-	case TOCSIN_TYPE_BOOL: return 1;
-	case TOCSIN_TYPE_U16:
-	case TOCSIN_TYPE_S16: return 2;
-	case TOCSIN_TYPE_U32:
-	case TOCSIN_TYPE_S32:
-	case TOCSIN_TYPE_F32: return 4;
-	case TOCSIN_TYPE_U64:
-	case TOCSIN_TYPE_S64:
-	case TOCSIN_TYPE_F64:
-	case TOCSIN_TYPE_POINTER: return 8;
-	default: return 0;
-	}
-}
-
-/* Where the field after @f begins, and where @f does. Return: false: not inside the payload. */
-static bool step(const struct filter_input *in, const struct tocsin_field *f, size_t *o,
-		 size_t *ret_at)
-{
-	size_t bytes = scalar_bytes(f->type);
-	size_t elem = f->type == TOCSIN_TYPE_BLOB ? 1 : scalar_bytes(f->elem);
-	uint32_t nr;
-
-	if (bytes) {
-		*ret_at = (*o + bytes - 1) & ~(bytes - 1);
-		*o = *ret_at + bytes;
-		return *o <= in->bytes;
-	}
-	switch (f->type) {
-	case TOCSIN_TYPE_STRING:
-		*ret_at = *o;
-		if (*o >= in->bytes)
-			return false;
-		*o += strnlen((const char *)in->payload + *o, in->bytes - *o) + 1;
-		return *o <= in->bytes;
-	case TOCSIN_TYPE_TEXT:
-		*ret_at = *o;
-		*o += f->count;
-		return *o <= in->bytes;
-	case TOCSIN_TYPE_ARRAY:
-		*ret_at = (*o + elem - 1) & ~(elem - 1);
-		*o = *ret_at + f->count * elem;
-		return *o <= in->bytes;
-	case TOCSIN_TYPE_SEQUENCE:
-	case TOCSIN_TYPE_BLOB:
-		*ret_at = (*o + 3) & ~(size_t)3;
-		if (*ret_at + sizeof(nr) > in->bytes)
-			return false;
-		memcpy(&nr, in->payload + *ret_at, sizeof(nr));
-		*o = (*ret_at + sizeof(nr) + elem - 1) & ~(elem - 1);
-		*o += nr * elem;
-		return *o <= in->bytes;
-	default: return false;
-	}
-}
-
-static void walk(struct filter_input *in)
-{
-	size_t o = 0, at;
-	bool is_inside = true;
-
-	for (unsigned i = 0; i < in->cls->nr_fields && i < TOCSIN_FIELDS_MAX; i++) {
-		is_inside = is_inside && step(in, &in->cls->fields[i], &o, &at);
-		in->at[i] = is_inside && at < UINT16_MAX ? (uint16_t)at : UINT16_MAX;
-	}
-}
-
-static void load(const struct filter_input *in, unsigned i, struct value *v)
-{
-	const struct tocsin_field *f = &in->cls->fields[i];
-	const unsigned char *p = in->payload + in->at[i];
-	size_t bytes = scalar_bytes(f->type);
-	uint64_t raw = 0;
-	float f32;
-
-	if (bytes)
-		memcpy(&raw, p, bytes);
-	v->kind = VALUE_UNSIGNED;
-	v->u = raw;
-	switch (f->type) {
-	case TOCSIN_TYPE_S8:
-	case TOCSIN_TYPE_S16:
-	case TOCSIN_TYPE_S32:
-	case TOCSIN_TYPE_S64:
-		v->kind = VALUE_SIGNED;
-		v->s = (int64_t)(raw << (64 - 8 * bytes)) >> (64 - 8 * bytes);
-		break;
-	case TOCSIN_TYPE_F32:
-		v->kind = VALUE_FLOAT;
-		memcpy(&f32, p, sizeof(f32));
-		v->f = (double)f32;
-		break;
-	case TOCSIN_TYPE_F64:
-		v->kind = VALUE_FLOAT;
-		memcpy(&v->f, p, sizeof(v->f));
-		break;
-	case TOCSIN_TYPE_STRING:
-	case TOCSIN_TYPE_TEXT:
-		v->kind = VALUE_TEXT;
-		v->text = (const char *)p;
-		v->len = strnlen(v->text, in->bytes - in->at[i]);
-		break;
-	default:
-		if (!bytes)
-			v->kind = VALUE_NONE; /* arrays have no value to compare */
-	}
-}
-
 /* "$tid" and so on: contexts, whether the session records them or not. */
-static void load_context(const char *name, struct value *v)
+static void load_context(const char *name, struct tocsin_value *v)
 {
 	static const char *const names[CONTEXT_NR] = {
 #define X(NAME, name, type, count, text) #name,
@@ -167,38 +26,38 @@ static void load_context(const char *name, struct value *v)
 		if (strcmp(name, names[i]) != 0)
 			continue;
 		context_get((enum control_context)i, &c);
-		v->kind = c.text ? VALUE_TEXT : VALUE_UNSIGNED;
+		v->kind = c.text ? TOCSIN_VALUE_TEXT : TOCSIN_VALUE_UNSIGNED;
 		v->u = c.number;
-		v->text = c.text;
-		v->len = c.text ? strnlen(c.text, 16) : 0;
+		v->at = c.text;
+		v->nr = c.text ? strnlen(c.text, 16) : 0;
 		return;
 	}
 }
 
-static void find_value(const struct filter_input *in, const char *name, struct value *v)
+static void find_value(const struct fields *in, const char *name, struct tocsin_value *v)
 {
-	*v = (struct value){.kind = VALUE_NONE};
+	*v = (struct tocsin_value){.kind = TOCSIN_VALUE_NONE};
 	if (name[0] == '$') {
 		load_context(name + 1, v);
 		return;
 	}
 	for (unsigned i = 0; i < in->cls->nr_fields && i < TOCSIN_FIELDS_MAX; i++) {
 		if (in->at[i] != UINT16_MAX && !strcmp(name, in->cls->fields[i].name)) {
-			load(in, i, v);
+			fields_load(in, i, v);
 			return;
 		}
 	}
 }
 
 /* -1, 0, 1, or 2: not comparable (a NaN). Numbers are compared as numbers, whatever their types. */
-static int compare(const struct value *v, uint8_t literal, uint64_t bits)
+static int compare(const struct tocsin_value *v, uint8_t literal, uint64_t bits)
 {
 	double lit;
 
-	if (v->kind == VALUE_FLOAT || literal == FILTER_LIT_F64) {
-		double d = v->kind == VALUE_FLOAT    ? v->f
-			   : v->kind == VALUE_SIGNED ? (double)v->s
-						     : (double)v->u;
+	if (v->kind == TOCSIN_VALUE_FLOAT || literal == FILTER_LIT_F64) {
+		double d = v->kind == TOCSIN_VALUE_FLOAT    ? v->f
+			   : v->kind == TOCSIN_VALUE_SIGNED ? (double)v->s
+							    : (double)v->u;
 
 		if (literal == FILTER_LIT_F64)
 			memcpy(&lit, &bits, sizeof(lit));
@@ -206,7 +65,7 @@ static int compare(const struct value *v, uint8_t literal, uint64_t bits)
 			lit = literal == FILTER_LIT_S64 ? (double)(int64_t)bits : (double)bits;
 		return d < lit ? -1 : d > lit ? 1 : d >= lit ? 0 : 2;
 	}
-	if (v->kind == VALUE_SIGNED && v->s < 0) {
+	if (v->kind == TOCSIN_VALUE_SIGNED && v->s < 0) {
 		if (literal == FILTER_LIT_S64 && (int64_t)bits < 0)
 			return v->s < (int64_t)bits ? -1 : v->s > (int64_t)bits;
 		return -1;
@@ -234,28 +93,29 @@ static bool text_literal(const struct program *p, uint64_t value, const char **r
 	return true;
 }
 
-static bool holds(const struct program *p, const struct filter_test *t, const struct value *v)
+static bool holds(const struct program *p, const struct filter_test *t,
+		  const struct tocsin_value *v)
 {
 	const char *text;
 	size_t len;
 	int c;
 
-	if (v->kind == VALUE_NONE)
-		return false;
+	if (v->kind == TOCSIN_VALUE_NONE || v->kind == TOCSIN_VALUE_ELEMENTS)
+		return false; /* arrays have no value to compare */
 	if (t->op == FILTER_HAS)
 		return true;
-	if (v->kind == VALUE_TEXT || t->literal == FILTER_LIT_TEXT) {
-		if (v->kind != VALUE_TEXT || t->literal != FILTER_LIT_TEXT ||
+	if (v->kind == TOCSIN_VALUE_TEXT || t->literal == FILTER_LIT_TEXT) {
+		if (v->kind != TOCSIN_VALUE_TEXT || t->literal != FILTER_LIT_TEXT ||
 		    !text_literal(p, t->value, &text, &len))
 			return false;
 		if (t->op == FILTER_GLOB || t->op == FILTER_NOT_GLOB)
-			return glob_match(text, len, v->text, v->len) == (t->op == FILTER_GLOB);
+			return glob_match(text, len, v->at, v->nr) == (t->op == FILTER_GLOB);
 		if (t->op != FILTER_EQ && t->op != FILTER_NE)
 			return false;
-		return (len == v->len && !memcmp(text, v->text, len)) == (t->op == FILTER_EQ);
+		return (len == v->nr && !memcmp(text, v->at, len)) == (t->op == FILTER_EQ);
 	}
 	if (t->op == FILTER_MASK)
-		return v->kind != VALUE_FLOAT && (v->u & t->value) != 0;
+		return v->kind != TOCSIN_VALUE_FLOAT && (v->u & t->value) != 0;
 	c = compare(v, t->literal, t->value);
 	switch (t->op) {
 	case FILTER_EQ: return c == 0;
@@ -309,16 +169,16 @@ static bool program_get(const uint8_t *area, unsigned nr, struct program *ret)
 bool filter_passes(const uint8_t *area, unsigned nr, const struct tocsin_class *cls,
 		   const unsigned char *payload, size_t bytes)
 {
-	struct filter_input in = {.cls = cls, .payload = payload, .bytes = bytes};
+	struct fields in = {.cls = cls, .payload = payload, .bytes = bytes};
 	struct program p;
 	unsigned n = 0;
 
 	if (!program_get(area, nr, &p))
 		return true;
-	walk(&in);
+	fields_walk(&in);
 	for (;;) {
 		struct filter_test t;
-		struct value v = {.kind = VALUE_NONE};
+		struct tocsin_value v = {.kind = TOCSIN_VALUE_NONE};
 		char name[FILTER_NAME_LEN];
 		unsigned next;
 

@@ -165,7 +165,7 @@ static int wiped_new(void)
 	return 0;
 }
 
-static void tracee_init(void)
+void tracee_init(void)
 {
 	static uint32_t state; /* 1: begun */
 	int saved = errno;
@@ -200,18 +200,14 @@ __attribute__((destructor(101))) static void destructor(void)
 	tracee_wake();
 }
 
-void tocsin_module_register(struct tocsin_module *module)
+/* Its classes into the page. */
+static void module_describe(struct tocsin_module *module)
 {
 	uint32_t first;
 	bool is_lookup;
 
-	tracee_init(); /* linked statically, the order of constructors is the linker's */
 	if (tracee_begin())
 		return; /* cannot be traced at all */
-	if (module->abi != TOCSIN_SITE_ABI) {
-		tracee_count(TRACEE_LOSS_OTHER_ABI, (uint64_t)(module->end - module->begin));
-		return;
-	}
 	if (tracee_lock())
 		return; /* dlopen() in a signal handler that interrupted us: nobody may do that */
 	first = tracee.nr_classes;
@@ -229,6 +225,19 @@ void tocsin_module_register(struct tocsin_module *module)
 	tracee_unlock();
 	if (tracee.nr_classes > first)
 		tracee_wake();
+}
+
+void tocsin_module_register(struct tocsin_module *module)
+{
+	tracee_init(); /* linked statically, the order of constructors is the linker's */
+	if (module->abi != TOCSIN_SITE_ABI) {
+		if (tracee_begin() == 0) /* else nobody could read it */
+			tracee_count(TRACEE_LOSS_OTHER_ABI,
+				     (uint64_t)(module->end - module->begin));
+		return;
+	}
+	module_describe(module);
+	chains_add_module(module); /* whose sites have their ids now */
 }
 
 int tocsin_freeze(void)

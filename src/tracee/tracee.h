@@ -16,6 +16,8 @@
 #include "../abi/control.h"
 #include "../ring/ring.h"
 #include "tocsin/event.h"
+#include "tocsin/probe.h"
+#include "tocsin/tracing.h"
 
 #define TRACEE_TLS __attribute__((tls_model("initial-exec")))
 
@@ -36,7 +38,8 @@ struct tracee_ring {
 
 /* Zeroed by fork(). */
 struct tracee_wiped {
-	uint32_t holder; /* of the lock: thread id, 0: open */
+	uint32_t holder;        /* of the lock: thread id, 0: open */
+	uint32_t chains_holder; /* of that of chains.c */
 };
 
 struct tracee {
@@ -98,6 +101,9 @@ void tracee_count(enum control_loss loss, uint64_t nr);
 
 /** tracee_wake() - tell a collector that waits. Signal-safe: yes. */
 void tracee_wake(void);
+
+/** tracee_init() - what the constructor does; before that nothing works. Once. */
+void tracee_init(void);
 
 /* ---- page.c ---- */
 
@@ -178,6 +184,76 @@ struct context_value {
 	const char *text; /* NULL: the number */
 };
 void context_get(enum control_context which, struct context_value *ret_value);
+
+/* ---- fields.c ---- */
+
+struct fields {
+	const struct tocsin_class *cls;
+	const unsigned char *payload;
+	size_t bytes;
+	uint16_t at[TOCSIN_FIELDS_MAX]; /* of fields; UINT16_MAX: not in the payload */
+};
+
+/** fields_walk() - where each field begins. Signal-safe: yes. */
+void fields_walk(struct fields *in);
+
+/** fields_load() - the value of field @i, which is in the payload. Signal-safe: yes. */
+void fields_load(const struct fields *in, unsigned i, struct tocsin_value *v);
+
+/* ---- chains.c ---- */
+
+/* The byte that `on` of a site with probes points to, beside the bits of CONTROL_ON_*. */
+#define TRACEE_ON_PROBES 0x40
+
+struct chain_entry {
+	tocsin_probe_fn fn;
+	void *data;
+};
+
+/* The callbacks of sites that have the same, in their order. Never changes once it is published. */
+struct chain {
+	struct chain *next; /* of all that are in use, or of all that wait to be unmapped */
+	uint64_t set;       /* bit n: probe n */
+	uint32_t nr;
+	bool is_used;
+	bool is_stale; /* one of its probes was unregistered */
+	struct chain_entry entry[TOCSIN_PROBES_MAX];
+};
+
+/** chains_add_module() - a module has come: its sites get the callbacks that match. */
+void chains_add_module(struct tocsin_module *module);
+
+/** chains_ring_on() - the enable byte, in the page, of a site with probes. Signal-safe: yes. */
+static inline uint8_t chains_ring_on(const struct tocsin_site *site)
+{
+	return tracee.page && site->id < CONTROL_CLASSES
+		       ? *(volatile uint8_t *)&tracee.page->enable[site->id]
+		       : 0;
+}
+
+/** chains_run() - call the callbacks of a site. Keeps errno. Signal-safe: yes. */
+void chains_run(const struct tocsin_site *site, const void *payload, size_t bytes);
+
+/* ---- tracing.c ---- */
+
+/** tracing_forget() - give up place @at and those above it, whose frames are gone. */
+void tracing_forget(uint32_t at);
+
+/* ---- where.c ---- */
+
+enum where {
+	WHERE_INSIDE,  /* called by what has the flag */
+	WHERE_TRAP,    /* in the handler of a trap that this caused */
+	WHERE_HANDLER, /* in the handler of a signal that came while it ran */
+	WHERE_LEFT,    /* its frame is gone */
+};
+
+/**
+ * where_is() - how code at @frame came about, seen from a frame that set a flag before.
+ *
+ * Some 0.1 us a page of stack between the two. Signal-safe: yes.
+ */
+enum where where_is(uintptr_t frame, uintptr_t flagged);
 
 /* ---- filter.c ---- */
 

@@ -7,9 +7,13 @@ trusts the process; the programs that it looks at are our own.
 
 import ctypes
 import fcntl
+import json
 import mmap
 import os
 import struct
+import subprocess
+
+from tocsin import check
 
 CONTROL_MAGIC = 0x6C74436E6973636F
 CONTROL_ABI = 1
@@ -20,7 +24,8 @@ ON_FILTER, ON_CALL = 0x10, 0x80
 DISCARD, OVERWRITE, BLOCK = 0, 1, 2
 INHERIT, AUTO = 1, 2
 CONTEXTS = [("tid", 3, 0), ("pid", 3, 0), ("comm", 17, 16), ("cpu", 3, 0), ("cookie", 4, 0), ("perf0", 4, 0), ("perf1", 4, 0)]
-LOSSES = ["no_ring", "other_abi", "nested", "no_class", "no_field", "bad_layout", "sections_deep", "sections_keyed", "stopped"]
+LOSSES = ["no_ring", "other_abi", "nested", "no_class", "no_field", "bad_layout", "sections_deep", "sections_keyed", "stopped",
+          "tracing_inside", "tracing_trap", "tracing_deep", "tracing_frozen"]
 SCALARS = {1: "<B", 2: "<H", 3: "<I", 4: "<Q", 5: "<b", 6: "<h", 7: "<i", 8: "<q", 9: "<f", 10: "<d", 11: "<?", 12: "<Q"}
 STRING, ARRAY, SEQUENCE, BLOB, TEXT = 13, 14, 15, 16, 17
 
@@ -328,3 +333,42 @@ def filter_program(tests, names):
         body += struct.pack("<BBBBHHQ", op, literal, name, 0, yes, no, value & (1 << 64) - 1)
     head = struct.pack("<IHH", texts_at + len(texts), len(tests), len(names))
     return head + body + b"".join(struct.pack("<I", o) for o in offsets) + texts
+
+
+class Traced:
+    """A program that waits for a line before it begins and before it ends."""
+
+    def __init__(self, run, *argv, env=None):
+        self.process = subprocess.Popen([str(a) for a in argv], env=dict(os.environ, **(env or {})), stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, text=True)
+        run.defer(self.destroy)
+        self.lines = []
+        self.until("ready")
+        self.page = find(self.process.pid)
+        check(self.page, "the program has no control page")
+
+    def until(self, word):
+        for line in self.process.stdout:
+            if line.strip() == word:
+                return self.lines
+            self.lines.append(line.strip())
+        raise AssertionError(f"the program ended with {self.process.wait()} before it said '{word}'")
+
+    def go(self):
+        self.process.stdin.write("go\n")
+        self.process.stdin.flush()
+        return self
+
+    def finish(self):
+        self.go()
+        self.until_end = self.process.stdout.read()
+        check(self.process.wait(20) == 0, f"the program ended with {self.process.returncode}")
+
+    def destroy(self):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdin.close()
+        self.process.stdout.close()
+
+    def truth(self):
+        return [json.loads(line) for line in self.lines if line.startswith("{")]

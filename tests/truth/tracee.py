@@ -19,6 +19,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 import traced  # noqa: E402
+from traced import Traced  # noqa: E402
 from tocsin import TOCSIN, Skip, Suite, check  # noqa: E402
 
 PROGRAMS = pathlib.Path(os.environ["TOCSIN_TRACEE"])
@@ -29,45 +30,6 @@ RSEQ = {"": {}, ", rseq registered by Tocsin": {"GLIBC_TUNABLES": "glibc.pthread
         ", rings by CPU": {"TOCSIN_RSEQ": "cpu"}}
 
 suite = Suite(needs=())
-
-
-class Traced:
-    """A program that waits for a line before it begins and before it ends."""
-
-    def __init__(self, run, *argv, env=None):
-        self.process = subprocess.Popen([str(a) for a in argv], env=dict(os.environ, **(env or {})), stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, text=True)
-        run.defer(self.destroy)
-        self.lines = []
-        self.until("ready")
-        self.page = traced.find(self.process.pid)
-        check(self.page, "the program has no control page")
-
-    def until(self, word):
-        for line in self.process.stdout:
-            if line.strip() == word:
-                return self.lines
-            self.lines.append(line.strip())
-        raise AssertionError(f"the program ended with {self.process.wait()} before it said '{word}'")
-
-    def go(self):
-        self.process.stdin.write("go\n")
-        self.process.stdin.flush()
-        return self
-
-    def finish(self):
-        self.go()
-        self.until_end = self.process.stdout.read()
-        check(self.process.wait(20) == 0, f"the program ended with {self.process.returncode}")
-
-    def destroy(self):
-        self.process.kill()
-        self.process.wait()
-        self.process.stdin.close()
-        self.process.stdout.close()
-
-    def truth(self):
-        return [json.loads(line) for line in self.lines if line.startswith("{")]
 
 
 def same(truth, records):

@@ -27,6 +27,7 @@ static void add(const struct tocsin_class *cls, struct tocsin_site *site, uint32
 
 	*site = (struct tocsin_site){.on = &off, .cls = cls, .id = 0xffff, .abi = TOCSIN_SITE_ABI};
 	tocsin_module_register(&module);
+	tocsin_module_unregister(&module); /* the description stays */
 }
 
 static void test_same_class(void **state)
