@@ -126,8 +126,11 @@ static int write_all(int fd, const char *bytes, size_t len)
 
 int out_write(struct out *o)
 {
-	int r = o->failed ?: write_all(o->fd, o->buf, o->len);
+	int r;
 
+	if (o->fd < 0)
+		return o->failed; /* it stays, for whoever takes it */
+	r = o->failed ?: write_all(o->fd, o->buf, o->len);
 	o->failed = 0;
 	o->len = 0;
 	return r;

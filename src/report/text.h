@@ -32,5 +32,7 @@ int text_process(struct text_report *t, const struct watch_event_process *proces
 /* @sinks may be NULL. */
 int text_summary(struct text_report *t, const struct watch_summary *summary,
 		 const struct sink_losses *sinks);
+/* Of a summary, only what came of the sections. */
+int text_sections(struct text_report *t, const struct watch_summary *summary);
 
 #endif

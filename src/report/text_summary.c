@@ -201,6 +201,15 @@ static void put_all_losses(struct text_report *t, const struct watch_summary *su
 	}
 }
 
+int text_sections(struct text_report *t, const struct watch_summary *summary)
+{
+	for (unsigned i = 0; i < summary->nr_sections; i++) {
+		put_section(t, &summary->section[i]);
+		out_add(&t->out, "\n");
+	}
+	return out_write(&t->out);
+}
+
 int text_summary(struct text_report *t, const struct watch_summary *summary,
 		 const struct sink_losses *sinks)
 {

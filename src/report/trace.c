@@ -16,19 +16,10 @@
 #include <sys/utsname.h>
 
 #include "../base/cleanup.h"
+#include "trace_events.h"
 
 /* clang-format does not know a brace that a macro closes. */
 /* clang-format off */
-#define EVENT(name, id)           struct trace_##name {
-#define FIELD(event, KIND, name)  ctf_type_##KIND name;
-#define ENUM(event, name, labels) uint8_t name;
-#define END(event)                };
-#include "trace.def"
-#undef EVENT
-#undef FIELD
-#undef ENUM
-#undef END
-
 static const struct ctf_labels labels_states = {state_names, TS_NR};
 static const struct ctf_labels labels_causes = {cause_names, CAUSE_NR};
 static const struct ctf_labels labels_confidences = {confidence_names, CONFIDENCE_NONE + 1};
@@ -48,32 +39,20 @@ static const struct ctf_labels labels_processes = {process_names, PROCESS_EXITED
 #define FIELD(event, KIND, name)
 #define ENUM(event, name, labels)
 #define END(event)
-static const struct ctf_event_class classes[] = {
+const struct ctf_event_class trace_classes[TRACE_CLASS_NR] = {
 #include "trace.def"
 };
 #undef EVENT
 #undef FIELD
 #undef ENUM
 #undef END
-
-enum {
-#define EVENT(name, id) CLASS_##name,
-#define FIELD(event, KIND, name)
-#define ENUM(event, name, labels)
-#define END(event)
-#include "trace.def"
-#undef EVENT
-#undef FIELD
-#undef ENUM
-#undef END
-};
 
 /* clang-format on */
 
 static const struct ctf_stream_class stream_class = {
 	.name = "watch",
-	.event = classes,
-	.nr_events = sizeof(classes) / sizeof(classes[0]),
+	.event = trace_classes,
+	.nr_events = TRACE_CLASS_NR,
 };
 
 enum { ENV_DOMAIN, ENV_TRACER, ENV_FORMAT, ENV_HOSTNAME, ENV_KERNEL, ENV_NR };
@@ -124,7 +103,7 @@ int trace_sink_open(const char *dir, int64_t realtime_offset_ns, struct tocsin_e
 
 static int append(struct trace_sink *sink, unsigned class, uint64_t t_ns, const void *values)
 {
-	return ctf_stream_append(sink->stream, &classes[class], t_ns, values);
+	return ctf_stream_append(sink->stream, &trace_classes[class], t_ns, values);
 }
 
 /* Members that events of one kind share, as trace.def lists them. */
@@ -204,7 +183,7 @@ static int append_spell(struct trace_sink *sink, const struct violation *v,
 		.note_args = {note, s->note_kind ? WATCH_ARGS : 0},
 		.flags = spell_flags_text(s->flags, flags),
 	};
-	return append(sink, CLASS_spell, v->raw.end_ns, &e);
+	return append(sink, TRACE_CLASS_spell, v->raw.end_ns, &e);
 }
 
 static int append_fired(struct trace_sink *sink, const struct violation *v)
@@ -222,7 +201,7 @@ static int append_fired(struct trace_sink *sink, const struct violation *v)
 		.verdict = v->verdict,
 		.spells = spell ? 1 : 0,
 	};
-	int r = append(sink, CLASS_fired, v->raw.end_ns, &e);
+	int r = append(sink, TRACE_CLASS_fired, v->raw.end_ns, &e);
 
 	if (spell)
 		r = append_spell(sink, v, spell, 0) ?: r;
@@ -254,13 +233,13 @@ int trace_sink_violation(struct trace_sink *sink, const struct violation *v)
 		.spells_short = v->raw.spells_short,
 		.short_ns = v->raw.short_ns,
 	};
-	ret = append(sink, CLASS_violation, v->raw.end_ns, &e);
+	ret = append(sink, TRACE_CLASS_violation, v->raw.end_ns, &e);
 	for (unsigned i = 0; i < v->nr_causes; i++) {
 		const struct cause *c = &v->cause[i];
 		char peer[FIELD_NAME_LEN];
 		struct trace_cause ec = {.number = v->number, .index = i, CAUSE_OF(c, peer)};
 
-		ret = append(sink, CLASS_cause, v->raw.end_ns, &ec) ?: ret;
+		ret = append(sink, TRACE_CLASS_cause, v->raw.end_ns, &ec) ?: ret;
 	}
 	for (unsigned i = 0; i < v->nr_spells; i++)
 		ret = append_spell(sink, v, &v->spell[i], i) ?: ret;
@@ -277,7 +256,7 @@ int trace_sink_process(struct trace_sink *sink, const struct watch_event_process
 		.comm = NAME_COPY(process->comm, comm),
 	};
 
-	return append(sink, CLASS_process, process->head.t_ns, &e);
+	return append(sink, TRACE_CLASS_process, process->head.t_ns, &e);
 }
 
 static int append_section(struct trace_sink *sink, const struct section_summary *s, uint64_t now_ns)
@@ -305,14 +284,14 @@ static int append_section(struct trace_sink *sink, const struct section_summary 
 		.causes = s->nr_causes,
 		.other_ns = s->other_ns,
 	};
-	int ret = append(sink, CLASS_summary_section, now_ns, &e);
+	int ret = append(sink, TRACE_CLASS_summary_section, now_ns, &e);
 
 	for (unsigned i = 0; i < s->nr_causes; i++) {
 		const struct cause *c = &s->cause[i];
 		char peer[FIELD_NAME_LEN];
 		struct trace_summary_cause ec = {.section = s->name, .index = i, CAUSE_OF(c, peer)};
 
-		ret = append(sink, CLASS_summary_cause, now_ns, &ec) ?: ret;
+		ret = append(sink, TRACE_CLASS_summary_cause, now_ns, &ec) ?: ret;
 	}
 	return ret;
 }
@@ -326,7 +305,7 @@ static int append_losses(struct trace_sink *sink, const struct loss_text *text,
 		struct trace_loss e = {
 			.name = text[i].name, .count = count[i], .sentence = text[i].sentence};
 
-		ret = append(sink, CLASS_loss, now_ns, &e) ?: ret;
+		ret = append(sink, TRACE_CLASS_loss, now_ns, &e) ?: ret;
 	}
 	return ret;
 }
@@ -340,7 +319,7 @@ int trace_sink_summary(struct trace_sink *sink, const struct watch_summary *summ
 		.records_lost = summary->records_lost,
 		.throttle_known = summary->throttle_known,
 	};
-	int ret = append(sink, CLASS_summary, now_ns, &e);
+	int ret = append(sink, TRACE_CLASS_summary, now_ns, &e);
 
 	for (unsigned i = 0; i < summary->nr_sections; i++)
 		ret = append_section(sink, &summary->section[i], now_ns) ?: ret;

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: MIT
-/* Writes traces for ctf_babeltrace.py: `ctf_write known|fill|endless|empty DIR`. */
+/* Writes traces for tests: `ctf_write known|extreme|same|fill|endless|empty DIR`. `same` prints
+ * what it writes as JSON lines, too. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "../unit/report_sample.h"
+#include "report/json.h"
 #include "report/trace.h"
 
 static int fail(const char *what, int r)
@@ -49,6 +52,34 @@ static int write_extreme(struct trace_sink *sink)
 	return trace_sink_violation(sink, sample_extreme());
 }
 
+/* To the trace, and to standard output. */
+static int both(struct trace_sink *sink, struct out *o, const struct violation *v)
+{
+	int r = trace_sink_violation(sink, v);
+
+	return json_violation(o, v) ?: r;
+}
+
+static int write_same(struct trace_sink *sink)
+{
+	struct sink_losses sinks = {.count = {[SINK_EXEC_SUPPRESSED] = 3}};
+	struct watch_event_process *process = sample_process();
+	struct watch_summary *summary = sample_summary();
+	struct out o;
+	int r;
+
+	out_init(&o, STDOUT_FILENO);
+	r = trace_sink_process(sink, process);
+	r = json_process(&o, process) ?: r;
+	r = both(sink, &o, sample_fired()) ?: r;
+	r = both(sink, &o, sample_violation()) ?: r;
+	r = both(sink, &o, sample_extreme()) ?: r;
+	r = trace_sink_summary(sink, summary, &sinks, (10ull << 32) + SAMPLE_START_NS) ?: r;
+	r = json_summary(&o, summary, &sinks) ?: r;
+	out_done(&o);
+	return r;
+}
+
 /* Numbered violations, flushed now and then, until killed (never returns), or until the disk is
  * full. */
 static int write_many(struct trace_sink *sink, bool until_full)
@@ -87,7 +118,7 @@ int main(int argc, char **argv)
 	int r;
 
 	if (argc != 3)
-		return fail("usage: ctf_write known|extreme|fill|endless|empty DIR", -EINVAL);
+		return fail("usage: ctf_write known|extreme|same|fill|endless|empty DIR", -EINVAL);
 	r = trace_sink_open(argv[2], SAMPLE_REALTIME_NS, &err, &sink);
 	if (r < 0) {
 		char text[1024];
@@ -99,6 +130,8 @@ int main(int argc, char **argv)
 		r = write_known(sink);
 	else if (strcmp(argv[1], "extreme") == 0)
 		r = write_extreme(sink);
+	else if (strcmp(argv[1], "same") == 0)
+		r = write_same(sink);
 	else if (strcmp(argv[1], "fill") == 0)
 		r = write_many(sink, true);
 	else if (strcmp(argv[1], "endless") == 0)
