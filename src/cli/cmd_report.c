@@ -287,7 +287,7 @@ static int report_run(const char *const *paths, size_t nr)
 	if (load_open(paths, nr, &whole, &err, &r.load) < 0)
 		return cli_fail(CLI_USAGE, &err);
 	text_report_init(&r.text, STDOUT_FILENO, style, wanted.is_verbose);
-	text_report_init(&r.kept, -1, style, wanted.is_verbose);
+	text_report_init(&r.kept, OUT_KEPT, style, wanted.is_verbose);
 	out_init(&r.json, STDOUT_FILENO);
 	if (report_worst_init(&r.worst, (size_t)wanted.worst) == 0) {
 		status = run(&r, paths, nr);

@@ -42,7 +42,7 @@ static int cell_make(struct cell *cell, const char *text, bool is_number)
 {
 	struct out clean;
 
-	out_init(&clean, -1);
+	out_init(&clean, OUT_KEPT);
 	out_add_clean(&clean, text);
 	cell->width = out_columns(&clean, 0);
 	cell->is_number = is_number;

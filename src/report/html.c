@@ -118,8 +118,8 @@ int html_open(const char *path, const char *const *traces, size_t nr, const stru
 
 	if (!html)
 		return tocsin_err_fail(-ENOMEM, err, "cannot write '%s': out of memory", path);
-	out_init(&html->line, -1);
-	out_init(&html->out, -1);
+	out_init(&html->line, OUT_KEPT);
+	out_init(&html->out, OUT_KEPT);
 	html->fd = -1;
 	html->path = strdup(path);
 	if (asprintf(&html->new_path, "%s.new", path) < 0)

@@ -128,7 +128,7 @@ int out_write(struct out *o)
 {
 	int r;
 
-	if (o->fd < 0)
+	if (o->fd == OUT_KEPT)
 		return o->failed; /* it stays, for whoever takes it */
 	r = o->failed ?: write_all(o->fd, o->buf, o->len);
 	o->failed = 0;

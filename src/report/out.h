@@ -17,8 +17,10 @@ struct out {
 	int failed; /* -errno: the text is not whole, out_write() says so */
 };
 
-/** out_init() - an empty text for @fd, which stays the caller's; -1: out_write() leaves it in @buf,
- * and who takes it from there sets @len, and after a failure @failed, to 0. */
+#define OUT_KEPT \
+	(-2) /* no descriptor: out_write() leaves the text in @buf, for whoever sets @len to 0 */
+
+/** out_init() - an empty text for @fd, which stays the caller's, or OUT_KEPT. */
 void out_init(struct out *o, int fd);
 void out_done(struct out *o);
 
