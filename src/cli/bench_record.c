@@ -24,6 +24,7 @@
 #include "../base/clock.h"
 #include "../collector/record.h"
 #include "bench_program.h"
+#include "bench_record_kernel.h"
 #include "bench_run.h"
 #include "bench_worker.h"
 
@@ -49,7 +50,7 @@ struct outcome {
 	struct record_stats stats;
 };
 
-static void dir_remove(const char *path)
+void bench_dir_remove(const char *path)
 {
 	DIR *d = opendir(path);
 	struct dirent *entry;
@@ -146,7 +147,7 @@ static int record_once(struct session *s, uint32_t mode, uint64_t rate, struct o
 	ret->cpu_ns = (cpu_ns_now() - cpu_ns) / (double)EVENTS;
 	record_get_stats(rec, &ret->stats);
 	rec = record_close(rec, &closed);
-	dir_remove(s->dir);
+	bench_dir_remove(s->dir);
 	return r ?: closed ?: program_time(s, &ret->events_per_s);
 }
 
@@ -193,7 +194,7 @@ static int floor_ring(struct session *s)
 	if (pid > 0 && waitpid(pid, &status, 0) != pid)
 		pid = -errno;
 	rec = record_close(rec, &closed);
-	dir_remove(s->dir);
+	bench_dir_remove(s->dir);
 	r = pid < 0 ? (int)pid : program_time(s, &o.events_per_s);
 	if (r == 0)
 		bench_add(s->run, BENCH_V_ring_events_per_s, o.events_per_s);
@@ -242,6 +243,7 @@ int bench_record(struct bench_run *run, struct tocsin_err *err)
 		(void)sched_setaffinity(0, sizeof(one), &one); /* noisier without */
 	for (unsigned i = 0; i < run->rounds && r == 0; i++)
 		r = round_measure(&s);
+	r = r ?: bench_record_kernel(run, s.dir, err);
 	(void)sched_setaffinity(0, sizeof(before), &before);
 	if (run->other_cpu < 0)
 		bench_note(run, "one CPU only: program and recording took turns on it");
