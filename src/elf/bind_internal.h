@@ -25,4 +25,7 @@ void bind_fill(const struct elf_file *f, const cs_insn *in, const struct insn_fa
 /* The instruction at an address of the function, or NULL. */
 const cs_insn *bind_insn_at(struct flow *fl, uint64_t vaddr);
 
+/* noinstr.c: refuse what must not be traced. Return: 0, or -EPERM; with force 0 and a warning. */
+int bind_check_noinstr(struct elf_file *f, uint64_t vaddr, bool force, struct tocsin_err *err);
+
 #endif

@@ -160,6 +160,7 @@ int bind_func_returns(struct elf_file *f, const struct elf_func *func,
 	bool has_entry;
 	int r = bind_check_machine(f, err);
 
+	r = r < 0 ? r : bind_check_noinstr(f, func->vaddr, force, err);
 	if (r < 0)
 		return r;
 	r = elf_find_hazards(f, &h);

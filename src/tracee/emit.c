@@ -13,6 +13,7 @@
  */
 #include <errno.h>
 
+#include "../abi/noinstr.h"
 #include "tracee.h"
 
 /* Make the page if this process has none, answer a roll call, ask the filter, add contexts. */
@@ -49,8 +50,8 @@ static __attribute__((noinline, cold)) void emit_ring(const struct tocsin_site *
 	}
 	before = mask ? context_put(mask, payload) : 0;
 	bytes = (bytes + 7) & ~(size_t)7;
-	(void)ring_write(tracee.rings, control_record_id(layout, site->id), payload - before,
-			 bytes + before); /* a loss is counted there */
+	(void)ring_write_slow(tracee.rings, control_record_id(layout, site->id), payload - before,
+			      bytes + before); /* a loss is counted there */
 }
 
 /* Records that the fast path could not take: first ones, full rings, threads without rseq. */
@@ -81,8 +82,8 @@ static inline __attribute__((always_inline)) bool write_fast(uint32_t id, const 
 }
 
 /* Not plainly on: somebody looks at the USDT probe, the page asks for more, or there are probes. */
-static __attribute__((noinline)) void emit_slow(const struct tocsin_site *site,
-						unsigned char *payload, size_t bytes)
+TOCSIN_NOINSTR static __attribute__((noinline)) void emit_slow(const struct tocsin_site *site,
+							       unsigned char *payload, size_t bytes)
 {
 	uint8_t on = *site->on;
 	bool has_probes = on & TRACEE_ON_PROBES;
@@ -119,27 +120,28 @@ static inline __attribute__((always_inline)) void emit(const struct tocsin_site 
 		write_slow(id, payload, (bytes + 7) & ~(size_t)7);
 }
 
-void tocsin_site_emit8(const struct tocsin_site *site, void *payload, unsigned on)
+TOCSIN_NOINSTR void tocsin_site_emit8(const struct tocsin_site *site, void *payload, unsigned on)
 {
 	emit(site, payload, 8, on);
 }
 
-void tocsin_site_emit16(const struct tocsin_site *site, void *payload, unsigned on)
+TOCSIN_NOINSTR void tocsin_site_emit16(const struct tocsin_site *site, void *payload, unsigned on)
 {
 	emit(site, payload, 16, on);
 }
 
-void tocsin_site_emit24(const struct tocsin_site *site, void *payload, unsigned on)
+TOCSIN_NOINSTR void tocsin_site_emit24(const struct tocsin_site *site, void *payload, unsigned on)
 {
 	emit(site, payload, 24, on);
 }
 
-void tocsin_site_emit32(const struct tocsin_site *site, void *payload, unsigned on)
+TOCSIN_NOINSTR void tocsin_site_emit32(const struct tocsin_site *site, void *payload, unsigned on)
 {
 	emit(site, payload, 32, on);
 }
 
-void tocsin_site_emit(const struct tocsin_site *site, void *payload, size_t bytes, unsigned on)
+TOCSIN_NOINSTR void tocsin_site_emit(const struct tocsin_site *site, void *payload, size_t bytes,
+				     unsigned on)
 {
 	if (__builtin_expect(bytes > RING_PAYLOAD_MAX, 0)) {
 		emit_slow(site, payload, bytes);

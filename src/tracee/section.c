@@ -24,6 +24,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../abi/noinstr.h"
 #include "../abi/section.h"
 #include "tracee.h"
 
@@ -180,7 +181,7 @@ static __attribute__((noinline, cold)) void budget_seen(uint64_t budget_ns)
 	lower_min_budget(budget_ns);
 }
 
-int tocsin_section_begin_(struct tocsin_site *site, uint64_t budget_ns)
+TOCSIN_NOINSTR int tocsin_section_begin_(struct tocsin_site *site, uint64_t budget_ns)
 {
 	volatile struct section_slot *s = &slot; /* each store counts, in this order */
 	volatile struct section_open *o;
@@ -282,7 +283,7 @@ static __attribute__((noinline, cold)) int end_odd(struct tocsin_site *site)
 	return 0;
 }
 
-int tocsin_section_end_(struct tocsin_site *site)
+TOCSIN_NOINSTR int tocsin_section_end_(struct tocsin_site *site)
 {
 	volatile struct section_slot *s = &slot;
 	uint32_t n = SECTION_COUNT(s->state), i = n - 1;
