@@ -11,6 +11,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@
 #include <unistd.h>
 
 #include "../base/cleanup.h"
+#include "read_zstd.h"
 
 #define METADATA    "metadata"
 #define REFUSED_LEN 320
@@ -77,6 +79,49 @@ static void generation_free(struct generation *g)
 
 /* ---- metadata */
 
+static void zstd_closep(struct ctf_zstd **z)
+{
+	*z = ctf_zstd_close(*z);
+}
+
+/* Of a compressed chunk. */
+static int metadata_unpack(struct ctf_reader *r, struct tocsin_err *err, char **ret_bytes,
+			   size_t *ret_len)
+{
+	static const char name[] = METADATA ZSTD_SUFFIX;
+	int fd TOCSIN_CLEANUP(tocsin_close_fdp) =
+		openat(r->dir_fd, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	struct ctf_zstd *z TOCSIN_CLEANUP(zstd_closep) = NULL;
+	const uint8_t *bytes;
+	uint64_t start, end = 0, at = 0;
+	char why[64];
+	int e = fd < 0 ? -errno : ctf_zstd_open(fd, &z);
+
+	if (e < 0)
+		return tocsin_err_fail(e, err, "cannot open '%s/%s': %s", r->dir, name,
+				       e == -EOPNOTSUPP ? "this tocsin was built without zstd"
+							: tocsin_errno_text(e, why, sizeof(why)));
+	for (uint64_t len = 1 << 16; e == 0 && !ctf_zstd_is_all(z); len *= 2)
+		e = len > META_BYTES_MAX ? -EFBIG : ctf_zstd_want(z, 0, len);
+	bytes = ctf_zstd_bytes(z, &start, &end);
+	if (e == -EFBIG)
+		return tocsin_err_fail(e, err, "'%s/%s' unpacks to over %zu MiB", r->dir, name,
+				       META_BYTES_MAX >> 20);
+	if (ctf_zstd_wrong(z, &at))
+		return tocsin_err_fail(-EBADMSG, err, "'%s/%s' byte %llu: %s", r->dir, name,
+				       (unsigned long long)at, ctf_zstd_wrong(z, &at));
+	if (e < 0)
+		return tocsin_err_fail(e, err, "cannot read '%s/%s': %s", r->dir, name,
+				       tocsin_errno_text(e, why, sizeof(why)));
+	*ret_bytes = malloc(end + 1);
+	if (!*ret_bytes)
+		return -ENOMEM;
+	if (end)
+		memcpy(*ret_bytes, bytes, end);
+	*ret_len = end;
+	return 0;
+}
+
 static int metadata_bytes(struct ctf_reader *r, struct tocsin_err *err, char **ret_bytes,
 			  size_t *ret_len)
 {
@@ -86,6 +131,8 @@ static int metadata_bytes(struct ctf_reader *r, struct tocsin_err *err, char **r
 	size_t len = 0;
 	ssize_t nr = 1;
 
+	if (fd < 0 && errno == ENOENT && faccessat(r->dir_fd, METADATA ZSTD_SUFFIX, F_OK, 0) == 0)
+		return metadata_unpack(r, err, ret_bytes, ret_len);
 	if (fd < 0)
 		return tocsin_err_fail(-errno, err, "cannot open '%s/%s': %s", r->dir, METADATA,
 				       strerror(errno));
@@ -214,12 +261,34 @@ static void refuse(struct ctf_reader *r, const char *name, int e)
 	r->refused = refused;
 }
 
+/* Bytes of a name that say which stream it is: NAME and NAME.zst are the same. */
+static size_t stem_len(const char *name)
+{
+	return ctf_zstd_stem(name) ?: strlen(name);
+}
+
 static bool is_known(const struct ctf_input *known, const char *name)
 {
+	size_t len = stem_len(name);
+
 	for (const struct ctf_input *in = known; in; in = in->next)
-		if (strcmp(in->name, name) == 0)
+		if (stem_len(in->name) == len && strncmp(in->name, name, len) == 0)
 			return true;
 	return false;
+}
+
+/* Is the file there without being compressed, too? Whoever compresses removes it next. */
+static bool has_plain(const struct ctf_reader *r, const char *name)
+{
+	char plain[NAME_MAX + 1];
+	size_t len = ctf_zstd_stem(name);
+	struct stat st;
+
+	if (!len || len >= sizeof(plain))
+		return false;
+	memcpy(plain, name, len);
+	plain[len] = '\0';
+	return fstatat(r->dir_fd, plain, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_size > 0;
 }
 
 static void input_free(struct ctf_input *in)
@@ -230,6 +299,7 @@ static void input_free(struct ctf_input *in)
 	free(in);
 }
 
+/* Return: 0, also when there is nothing to read in it, or -ENOENT it is gone, -ENOMEM. */
 static int input_add(struct ctf_reader *r, const char *name)
 {
 	struct ctf_input *in = calloc(1, sizeof(*in));
@@ -249,13 +319,13 @@ static int input_add(struct ctf_reader *r, const char *name)
 		return -ENOMEM;
 	}
 	e = ctf_map_open(r->dir_fd, name, &in->map);
-	if (e == 0 && !in->map.len && !r->options.is_following)
+	if (e == 0 && !in->map.len && !in->map.zstd && !r->options.is_following)
 		e = -EISDIR; /* as little to tell as one */
 	if (e < 0) {
 		input_free(in);
 		if (e != -EISDIR && e != -ENOENT)
 			refuse(r, name, e);
-		return e == -ENOMEM ? e : 0;
+		return e == -ENOMEM || e == -ENOENT ? e : 0;
 	}
 	in->next = r->inputs;
 	r->inputs = in;
@@ -265,6 +335,18 @@ static int input_add(struct ctf_reader *r, const char *name)
 	r->fresh = fresh;
 	fresh[r->nr_fresh++] = in;
 	return 0;
+}
+
+/* A file that went while the directory was read may have been compressed. */
+static int packed_add(struct ctf_reader *r, const char *name)
+{
+	char packed[NAME_MAX + 1];
+	int e;
+
+	if (snprintf(packed, sizeof(packed), "%s" ZSTD_SUFFIX, name) >= (int)sizeof(packed))
+		return 0;
+	e = input_add(r, packed);
+	return e == -ENOENT ? 0 : e;
 }
 
 static int input_compare(const void *a, const void *b)
@@ -289,9 +371,13 @@ int ctf_reader_look(struct ctf_reader *r)
 	}
 	while (e == 0 && (errno = 0, entry = readdir(dir))) {
 		if (entry->d_name[0] == '.' || strcmp(entry->d_name, METADATA) == 0 ||
+		    strcmp(entry->d_name, METADATA ZSTD_SUFFIX) == 0 ||
 		    is_known(known, entry->d_name))
 			continue;
-		e = input_add(r, entry->d_name);
+		if (!has_plain(r, entry->d_name))
+			e = input_add(r, entry->d_name);
+		if (e == -ENOENT)
+			e = packed_add(r, entry->d_name);
 	}
 	if (e == 0)
 		e = -errno;

@@ -20,11 +20,13 @@
 #include <string.h>
 
 #include "read.h"
+#include "read_zstd.h"
 
 #define MAGIC       0xc1fc1fc1u
 #define ID_EXTENDED 65535u
 #define SHORT_HEAD  8 /* bytes of a record's header */
 #define LONG_HEAD   16
+#define HEAD_BYTES  ((uint64_t)64 << 10) /* of a compressed file, to begin with */
 
 static int wrong(struct ctf_input *in, int step, uint64_t at, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
@@ -32,13 +34,14 @@ static int wrong(struct ctf_input *in, int step, uint64_t at, const char *fmt, .
 static int wrong(struct ctf_input *in, int step, uint64_t at, const char *fmt, ...)
 {
 	va_list ap;
+	const char *of = in->map.zstd ? " unpacked" : "";
 	int len = snprintf(in->wrong, sizeof(in->wrong),
-			   "'%s/%.120s' byte %llu: ", ctf_reader_dir(in->reader), in->name,
-			   (unsigned long long)at);
+			   "'%s/%.120s' byte %llu%s: ", ctf_reader_dir(in->reader), in->name,
+			   (unsigned long long)at, of);
 
 	if (len < 0 || (size_t)len >= sizeof(in->wrong))
-		len = snprintf(in->wrong, sizeof(in->wrong), "'%.120s' byte %llu: ", in->name,
-			       (unsigned long long)at);
+		len = snprintf(in->wrong, sizeof(in->wrong), "'%.120s' byte %llu%s: ", in->name,
+			       (unsigned long long)at, of);
 	va_start(ap, fmt);
 	if (len > 0 && (size_t)len < sizeof(in->wrong))
 		(void)vsnprintf(in->wrong + len, sizeof(in->wrong) - (size_t)len, fmt, ap);
@@ -90,11 +93,11 @@ static int head_sizes(struct ctf_input *in, const struct plan_state *st, uint64_
 		return wrong(in, CTF_BAD, in->offset,
 			     "a packet of %llu bits with %llu bits of content",
 			     (unsigned long long)packet, (unsigned long long)content);
-	if (packet / 8 > left)
+	head->packet_bytes = packet / 8;
+	if (packet / 8 > left || (!has_role(st, ROLE_PACKET_BITS) && !ctf_map_is_all(&in->map)))
 		return wrong(in, CTF_CUT, in->offset,
 			     "a packet of %llu bytes, of which %llu are in the file",
 			     (unsigned long long)(packet / 8), (unsigned long long)left);
-	head->packet_bytes = packet / 8;
 	head->content_bits = content;
 	head->first_bits = st->at_bits;
 	return CTF_EVENT;
@@ -126,11 +129,11 @@ static int head_fields(struct ctf_input *in, struct plan_state *st, struct head 
 	return plan_run(&head->stream->context, st, NULL);
 }
 
-/* Return: CTF_EVENT there is a packet, or another step, or -errno. */
-static int head_read(struct ctf_input *in, struct head *head)
+/* From what is in memory. Return: CTF_EVENT there is a packet, or another step, or -errno. */
+static int head_try(struct ctf_input *in, struct head *head)
 {
 	uint64_t left = in->map.len - in->offset;
-	struct plan_state st = {.base = in->map.bytes + in->offset,
+	struct plan_state st = {.base = ctf_map_at(&in->map, in->offset),
 				.end_bits = left * 8,
 				.slot = in->state.slot,
 				.clock = in->has_seen ? in->ticks : 0};
@@ -159,6 +162,42 @@ static int head_read(struct ctf_input *in, struct head *head)
 	head->has_sequence = has_role(&st, ROLE_SEQUENCE);
 	head->sequence = st.role[ROLE_SEQUENCE];
 	return CTF_EVENT;
+}
+
+/* What the compressed file says is wrong: the reason why a packet is not whole. */
+static int packed_wrong(struct ctf_input *in, int step)
+{
+	uint64_t at;
+	const char *what = in->map.zstd ? ctf_zstd_wrong(in->map.zstd, &at) : NULL;
+
+	if (what)
+		(void)snprintf(in->wrong, sizeof(in->wrong), "'%.200s/%.120s' byte %llu: %s",
+			       ctf_reader_dir(in->reader), in->name, (unsigned long long)at, what);
+	return what ? CTF_CUT : step;
+}
+
+/* The head of the packet at in->offset, and all of the packet in memory. A compressed file is asked
+ * for more for as long as it has more. Return: as above. */
+static int head_read(struct ctf_input *in, struct head *head)
+{
+	uint64_t need = HEAD_BYTES;
+	int r;
+
+	for (;;) {
+		r = ctf_map_want(&in->map, in->offset, need);
+		if (r == -EFBIG)
+			return wrong(in, CTF_BAD, in->offset,
+				     "a packet of over %llu MiB, too much of a compressed file",
+				     (unsigned long long)(ZSTD_WINDOW_MAX >> 20));
+		if (r < 0 && r != -EBADMSG)
+			return r;
+		if (in->offset >= in->map.len)
+			return packed_wrong(in, CTF_END);
+		r = head_try(in, head);
+		if (r != CTF_CUT || ctf_map_is_all(&in->map))
+			return r == CTF_CUT ? packed_wrong(in, r) : r;
+		need = head->packet_bytes > 4 * need ? head->packet_bytes : 4 * need;
+	}
 }
 
 /* Are there only packets without events from here to the end of the file? */
@@ -200,7 +239,7 @@ static void losses_note(struct ctf_input *in, const struct head *head, int64_t b
 
 static void packet_enter(struct ctf_input *in, const struct head *head)
 {
-	in->base = in->map.bytes + in->offset;
+	in->base = ctf_map_at(&in->map, in->offset);
 	in->stream = head->stream;
 	in->next_offset = in->offset + head->packet_bytes;
 	in->context_bits = head->context_bits;
@@ -229,6 +268,7 @@ static bool is_end_moved(struct ctf_input *in)
 static int packet_next(struct ctf_input *in)
 {
 	const struct ctf_reader_options *o = ctf_reader_options(in->reader);
+	bool is_following = o->is_following && !in->map.zstd; /* which is finished */
 	int64_t begin_ns, end_ns;
 	struct head head;
 	int r;
@@ -241,19 +281,19 @@ static int packet_next(struct ctf_input *in)
 		if (in->map.is_torn)
 			return wrong(in, CTF_CUT, in->offset, "the file was cut while it was read");
 	}
-	if (o->is_following) {
+	if (is_following) {
 		r = ctf_map_look(&in->map);
 		if (r < 0)
 			return r;
 	}
-	if (in->offset >= in->map.len)
-		return o->is_following ? CTF_WAIT : CTF_END;
+	if (!in->map.zstd && in->offset >= in->map.len)
+		return is_following ? CTF_WAIT : CTF_END;
 	r = head_read(in, &head);
-	if (o->is_following && (r == CTF_CUT || (r == CTF_BAD && is_end_moved(in))))
+	if (is_following && (r == CTF_CUT || (r == CTF_BAD && is_end_moved(in))))
 		return CTF_WAIT;
 	if (r != CTF_EVENT)
 		return r;
-	if (o->is_following && is_rest_empty(in, head))
+	if (is_following && is_rest_empty(in, head))
 		return CTF_WAIT;
 	if (in->stream != head.stream)
 		ctf_clock_init(&in->clock, head.stream->clock);
@@ -497,6 +537,8 @@ int ctf_input_packet_values(struct ctf_input *in, struct ctf_values *values)
 
 uint64_t ctf_input_bytes(const struct ctf_input *in, uint64_t *ret_total)
 {
+	if (in->map.zstd)
+		return ctf_zstd_progress(in->map.zstd, ret_total);
 	*ret_total = in->map.len;
 	if (!in->is_open)
 		return in->offset;

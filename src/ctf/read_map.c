@@ -15,6 +15,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "read_zstd.h"
+
 #define RELEASE_BYTES ((size_t)16 << 20) /* given back at a time */
 
 static struct ctf_map *maps;
@@ -84,8 +86,12 @@ int ctf_map_open(int dir_fd, const char *name, struct ctf_map *ret_map)
 	struct ctf_map map = {.fd = fd};
 	int r = fd < 0 ? -errno : map_size(fd, &map.len);
 
-	if (r == 0)
+	if (r == 0 && map.len && ctf_zstd_stem(name)) {
+		map.len = 0;
+		r = ctf_zstd_open(fd, &map.zstd);
+	} else if (r == 0) {
 		r = map_bytes(fd, map.len, &map.bytes);
+	}
 	if (r < 0) {
 		if (fd >= 0)
 			(void)close(fd); /* was only read */
@@ -98,12 +104,33 @@ int ctf_map_open(int dir_fd, const char *name, struct ctf_map *ret_map)
 	return 0;
 }
 
+int ctf_map_want(struct ctf_map *map, uint64_t offset, uint64_t len)
+{
+	uint64_t end;
+	int r;
+
+	if (!map->zstd)
+		return 0;
+	r = ctf_zstd_want(map->zstd, offset, len);
+	map->bytes = ctf_zstd_bytes(map->zstd, &map->start, &end);
+	map->len = end;
+	return r;
+}
+
+bool ctf_map_is_all(const struct ctf_map *map)
+{
+	return !map->zstd || ctf_zstd_is_all(map->zstd);
+}
+
 int ctf_map_look(struct ctf_map *map)
 {
 	const uint8_t *bytes;
 	size_t len;
-	int r = map_size(map->fd, &len);
+	int r;
 
+	if (map->zstd) /* is whole before it has its name */
+		return 0;
+	r = map_size(map->fd, &len);
 	if (r < 0 || len == map->len)
 		return r;
 	if (len < map->len) { /* the end of a recording cuts off what was kept free */
@@ -127,7 +154,7 @@ void ctf_map_release(struct ctf_map *map, size_t offset)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
 
-	if (offset < map->released || offset - map->released < RELEASE_BYTES)
+	if (map->zstd || offset < map->released || offset - map->released < RELEASE_BYTES)
 		return;
 	offset = offset / page * page;
 	/* A hint again: pages that are looked at once more come from the file. */
@@ -145,7 +172,9 @@ void ctf_map_close(struct ctf_map *map)
 	if (!*p)
 		return;
 	*p = map->next;
-	if (map->bytes)
+	if (map->zstd)
+		map->zstd = ctf_zstd_close(map->zstd);
+	else if (map->bytes)
 		(void)munmap((void *)(uintptr_t)map->bytes, map->mapped);
 	(void)close(map->fd); /* was only read */
 	*map = (struct ctf_map){.fd = -1};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* Where traces are: a directory with `metadata` is one, any other may hold some (a session of LTTng
- * has one for each domain and user, a rotated recording one for each chunk). */
+/* Where traces are: a directory with `metadata` (or `metadata.zst`) is one, any other may hold some
+ * (a session of LTTng has one for each domain and user, a rotated recording one for each chunk). */
 #include "find.h"
 
 #include <dirent.h>
@@ -27,6 +27,11 @@ static bool has_file(const char *dir, const char *name)
 		return false;
 	}
 	return stat(path, &st) == 0;
+}
+
+static bool is_trace(const char *dir)
+{
+	return has_file(dir, "metadata") || has_file(dir, "metadata.zst");
 }
 
 static int dir_add(struct trace_dirs *dirs, const char *path)
@@ -79,7 +84,7 @@ static int dirs_walk(struct trace_dirs *dirs, const char *path)
 	while (r == 0 && nr++ < ENTRIES_MAX && (entry = fts_read(fts))) {
 		if (entry->fts_info != FTS_D)
 			continue;
-		if (has_file(entry->fts_path, "metadata"))
+		if (is_trace(entry->fts_path))
 			r = dir_add(dirs, entry->fts_path);
 		else if (entry->fts_level < DEPTH_MAX)
 			continue;
@@ -99,15 +104,11 @@ int trace_dirs_add(struct trace_dirs *dirs, const char *path, struct tocsin_err 
 		return tocsin_err_fail(-errno, err, "cannot open '%s': %s", path, strerror(errno));
 	if (!S_ISDIR(st.st_mode))
 		return tocsin_err_fail(-ENOTDIR, err, "'%s' is no directory, as a trace is", path);
-	if (has_file(path, "metadata"))
+	if (is_trace(path))
 		return dir_add(dirs, path);
 	r = dirs_walk(dirs, path);
 	if (r < 0)
 		return tocsin_err_fail(r, err, "cannot read '%s': %s", path, strerror(-r));
-	if (dirs->nr == nr && has_file(path, "metadata.zst"))
-		return tocsin_err_fail(
-			-ENOENT, err, "the trace '%s' is compressed: 'zstd -d --rm %s/*.zst' first",
-			path, path);
 	if (dirs->nr == nr)
 		return tocsin_err_fail(-ENOENT, err,
 				       "no trace in '%s': no file 'metadata' there or below", path);

@@ -271,6 +271,63 @@ def cut(run):
             check_equal(done.returncode, 4, "status with --strict")
 
 
+@suite.test("compressed files are read as if they were not", needs=("program:zstd",))
+def compressed(run):
+    path = f"{run.scratch}/t"
+    ctf_make.make(path, 9, nr_packets=40)
+    plain = lines(path)
+
+    def pack(*args):
+        subprocess.run(["zstd", "-q", "--rm", *args, *(f"{path}/{f}" for f in os.listdir(path))], check=True)
+    def restem(events):
+        return [{**e, "stream": e["stream"].removesuffix(".zst")} for e in events]
+    pack()
+    check_equal(sorted(os.listdir(path))[0], "metadata.zst", "files")
+    check_equal(restem(lines(path)), plain, "events")
+    check_equal(restem(lines(f"{path}/..")), plain, "found from above")
+    at = [e["time_ns"] for e in plain][len(plain) // 2]
+    check_equal(restem(lines(path, "--from", f"@{at // 10**9}.{at % 10**9:09d}")), [e for e in plain if e["time_ns"] >= at], "--from")
+    name = f"{path}/s_0.zst"
+    data = pathlib.Path(name).read_bytes()
+    events = [e for e in plain if e["type"] == "event"]
+    first, rest = [[e for e in events if (e["stream"] == "s_0") == mine] for mine in (True, False)]
+    for keep in range(1, len(data), max(1, len(data) // 40)):
+        pathlib.Path(name).write_bytes(data[:keep])
+        got = restem(e for e in lines(path, stderr=rf"s_0.zst' byte {keep}: ") if e["type"] == "event")
+        check_equal([e for e in got if e["stream"] != "s_0"], rest, f"other streams, {keep} bytes kept")
+        mine = [e for e in got if e["stream"] == "s_0"]
+        check_equal(mine, first[:len(mine)], f"{keep} bytes kept")
+    draw = random.Random(3)
+    for _ in range(40):
+        bad = bytearray(data)
+        bad[draw.randrange(len(bad))] ^= 1 << draw.randrange(8)
+        pathlib.Path(name).write_bytes(bad)
+        done = subprocess.run([TOCSIN, "print", "--json", path], capture_output=True, timeout=60, check=False)
+        check(done.returncode in (0, 2), f"status {done.returncode}: {done.stderr!r}")
+        got = restem(e for e in map(json.loads, done.stdout.decode().splitlines()) if e["type"] == "event")
+        check([e for e in got if e["stream"] != "s_0"] == rest, "other streams")
+        check(b"s_0.zst' byte " in done.stderr or got == events, f"{done.stderr!r}")
+    pathlib.Path(name).write_bytes(data)
+    subprocess.run(["zstd", "-q", "-d", name], check=True)  # killed between making the one and removing the other
+    check_equal(restem(lines(path)), plain, "with a file both plain and compressed")
+
+
+@suite.test("a file that unpacks to very much takes no more memory than a packet", needs=("program:zstd",))
+def bomb(run):
+    path = f"{run.scratch}/t"
+    helper("known", path)
+    want = lines(path)
+    with open(f"{path}/watch_0", "ab") as stream:
+        stream.truncate(3 << 30)  # zeros: no packet begins there
+    subprocess.run(["zstd", "-q", "--rm", f"{path}/watch_0"], check=True)
+    done = subprocess.run(["sh", "-c", 'ulimit -v 300000; exec "$@"', "sh", TOCSIN, "print", "--json", path], capture_output=True,
+                          timeout=60, check=False)
+    check_equal(done.returncode, 2, done.stderr.decode())
+    check(b"watch_0.zst' byte " in done.stderr and b" unpacked: no packet begins here" in done.stderr, done.stderr)
+    got = [json.loads(line) for line in done.stdout.decode().splitlines()]
+    check_equal([{**e, "stream": "watch_0"} for e in got if e["type"] == "event"], want, "events before it")
+
+
 @suite.test("random bytes in a trace are an error at most")
 def hostile(run):
     draw = random.Random(11)
@@ -374,8 +431,8 @@ def recorded(run):
     check_equal((recorder.returncode, live.returncode, live.stderr), (0, 0, b""), f"statuses, and what print says\n{errors}\n")
     after = lines(path)
     shown = [json.loads(line) for line in live.stdout.decode().splitlines()]
-    for a, b in zip(shown, after):  # by two lines of the clock, each of which is right to 300 ns (docs/formats/trace.md)
-        check(abs(a["time_ns"] - b["time_ns"]) <= 600, f"live {a}, afterwards {b}")
+    for a, b in zip(shown, after):  # by the line of the clock that was known then, and by the one that was drawn in the end
+        check(abs(a["time_ns"] - b["time_ns"]) <= 10000, f"live {a}, afterwards {b}")
     check_same([{**e, "time_ns": 0} for e in shown], [{**e, "time_ns": 0} for e in after], "live and afterwards")
     check_equal([e["fields"]["n"] for e in after if e["name"] == "record:count"], list(range(nr)), "numbers")
     check_equal(after[-1]["name"], "summary", "last event")

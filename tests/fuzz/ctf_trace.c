@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Fuzzes reading a trace. Input: length of the metadata (u16, little endian), metadata, a stream.
+ * Fuzzes reading a trace. Input: length of the metadata (u16, little endian), metadata, a stream,
+ * which is a compressed file if it begins as one.
  * What is read is looked at byte by byte, time and again with a range of time, and reading comes to
  * an end.
  */
@@ -32,6 +33,8 @@ static void dir_remove(void)
 	(void)unlink(path);
 	(void)snprintf(path, sizeof(path), "%s/stream", dir);
 	(void)unlink(path);
+	(void)snprintf(path, sizeof(path), "%s/stream.zst", dir);
+	(void)unlink(path);
 	(void)rmdir(dir);
 }
 
@@ -44,6 +47,15 @@ static void file_write(const char *name, const uint8_t *bytes, size_t len)
 	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
 	CHECK(fd >= 0 && write(fd, bytes, len) == (ssize_t)len);
 	(void)close(fd);
+}
+
+static void stream_write(const uint8_t *bytes, size_t len)
+{
+	static const uint8_t magic[] = {0x28, 0xb5, 0x2f, 0xfd};
+	bool is_packed = len >= sizeof(magic) && memcmp(bytes, magic, sizeof(magic)) == 0;
+
+	file_write("stream", bytes, is_packed ? 0 : len); /* an empty file is no stream */
+	file_write("stream.zst", bytes, is_packed ? len : 0);
 }
 
 static void values_look(const struct ctf_values *values)
@@ -105,7 +117,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t bytes)
 	if (len > bytes - 2)
 		len = bytes - 2;
 	file_write("metadata", input + 2, len);
-	file_write("stream", input + 2 + len, bytes - 2 - len);
+	stream_write(input + 2 + len, bytes - 2 - len);
 	trace_look(INT64_MIN, INT64_MAX);
 	trace_look(1700000000000000000, 1700001000000000000);
 	return 0;
