@@ -277,7 +277,12 @@ struct deadline {
 
 /* Key: CPU. Only programs running on that CPU write, and the timer that is pinned to it. */
 struct cpu_state {
-	__u64 armed_at; /* when the CPU's timer is to run; 0: not armed */
+	__u64 armed_at; /* what the CPU's timer is to be in time for; 0: not armed */
+	__u64 expires;  /* what it was set to: earlier, by how late timers come here */
+	__u64 lead_ns;
+	__u64 least_late_ns; /* of the timers of this window */
+	__u32 nr_late;       /* in this window */
+	__u32 pad;
 	__u32 queue_len;
 	__u32 staged_head; /* reserved by atomic add */
 	__u32 staged_tail;

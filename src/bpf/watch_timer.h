@@ -167,6 +167,8 @@ INLINE int timer_serve(__u32 queue_cpu)
 		return 0;
 	c->armed_at = 0;
 	now = bpf_ktime_get_ns();
+	if (cpu == queue_cpu)
+		lead_learn(c, now);
 	t = thread_of(task);
 	if (t && cpu == queue_cpu) /* else the CPU has gone offline and its timer moved */
 		next = running_check(task, t, now);

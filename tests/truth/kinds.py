@@ -331,7 +331,7 @@ def closed_over(watch, name):
 @suite.test("one system call in several sections, each with its own budget; they come and go by themselves")
 def same_syscall(run):
     target, watch = sleeps(run, (("short", "1ms"), ("long", "1s"), ("mid", "2ms")), "syscall:read")
-    for words in (("remove", "short"), ("add", "late: syscall:read < 2500us"), ("remove", "mid"), ("add", "last: syscall:read < 2s")):
+    for words in (("remove", "short"), ("add", "late: syscall:read < 1100us"), ("remove", "mid"), ("add", "last: syscall:read < 2s")):
         status, _, err = run.ctl(watch, *words)
         check_equal(status, 0, f"exit status of ctl {words}\n{err}\n")
     check_equal(target.go().finish(), 0, "exit status of the target")
