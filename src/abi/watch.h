@@ -13,6 +13,7 @@
 #include <linux/types.h>
 
 #include "hist.h"
+#include "stack.h"
 
 #define TOCSIN_WATCH_ABI 3
 
@@ -173,6 +174,8 @@ struct watch_spell {
 	__u64 quota_ns;
 	__u64 period_ns;
 	char cgroup[32]; /* last component of its path */
+
+	__u64 user_stack; /* cookie of the thread's stack (abi/stack.h), or why there is none */
 };
 
 enum watch_event_type {
@@ -222,6 +225,8 @@ struct watch_event_section {
 	__u32 pad;
 	__u64 short_ns;         /* their sum */
 	struct watch_spell now; /* EV_FIRED with SECTION_SPELL_OPEN */
+	__u64 user_stack;       /* EV_FIRED: cookie of the stack at the deadline, or why not */
+	__u64 thread_start_ns;  /* of the thread tid; 0: not known */
 };
 
 struct watch_event_spell {

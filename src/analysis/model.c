@@ -9,6 +9,9 @@
 struct violation *violation_free(struct violation *v)
 {
 	if (v) {
+		for (unsigned i = 0; v->spell && i < v->nr_spells; i++)
+			free(v->spell[i].user_stack);
+		free(v->stack);
 		free(v->section);
 		free(v->spell);
 		free(v->cause);

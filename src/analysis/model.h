@@ -14,6 +14,7 @@
 #include <linux/types.h>
 
 #include "../abi/watch.h"
+#include "../unwind/named.h"
 
 enum cause_kind {
 #define X(NAME, name, text) CAUSE_##NAME,
@@ -60,7 +61,8 @@ struct spell {
 	unsigned nr_frames;
 	/* kernel functions, innermost first; lent by the symbol table */
 	const char *frame[WATCH_STACK];
-	const char *syscall; /* name, or NULL */
+	const char *syscall;            /* name, or NULL */
+	struct named_stack *user_stack; /* NULL: not asked for */
 };
 
 #define VIOLATION_OPEN      0x01 /* the deadline passed, it is still open: a live notice */
@@ -80,6 +82,7 @@ struct violation {
 	unsigned nr_causes;
 	char verdict[512];          /* the sentences of the causes that matter, joined by "; " */
 	int64_t realtime_offset_ns; /* add to CLOCK_MONOTONIC for CLOCK_REALTIME */
+	struct named_stack *stack;  /* the user stack at the deadline; NULL: not wanted */
 };
 
 struct violation *violation_free(struct violation *v);

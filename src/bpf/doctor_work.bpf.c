@@ -5,25 +5,13 @@
  * function that the kernel lacks in every module, which takes more privilege than loading the rest.
  */
 
-/* Newer headers declare this one; the kernel finds it in a map's value by its name, so ours must
- * bear it. */
-#define bpf_task_work bpf_task_work_of_headers
 #include "kernel.h"
-#undef bpf_task_work
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
 #define KERNEL_EINVAL 22
 
 __u32 work_runs; /* callbacks that ran; written on the loader's thread, read by the loader */
-
-struct bpf_task_work {
-	__u64 opaque;
-} __attribute__((aligned(8)));
-
-struct bpf_map { /* only its kind counts when the kernel's prototype is compared */
-	__u32 id;
-};
 
 struct work_value {
 	struct bpf_task_work work;

@@ -12,7 +12,11 @@
 
 #include <stdbool.h>
 
+/* Newer headers declare this one; the kernel finds it in a map's value by its name, so ours must
+ * bear it. */
+#define bpf_task_work bpf_task_work_of_headers
 #include <linux/bpf.h>
+#undef bpf_task_work
 #include <linux/types.h>
 
 #include <bpf/bpf_helpers.h>
@@ -45,7 +49,7 @@ typedef struct {
 
 /* x86-64 */
 struct pt_regs {
-	unsigned long r10, r8, r9, ax, dx, si, di, orig_ax, ip, sp;
+	unsigned long bp, r10, r8, r9, ax, dx, si, di, orig_ax, ip, cs, sp;
 };
 
 struct kernfs_node {
@@ -181,6 +185,21 @@ struct thread_struct {
 #endif
 };
 
+/* A return address that a return probe has replaced. */
+struct return_instance {
+	unsigned long stack;
+	unsigned long orig_ret_vaddr;
+	struct return_instance *next;
+};
+
+struct uprobe_task {
+	struct return_instance *return_instances;
+};
+
+struct mm_struct {
+	unsigned long start_stack;
+};
+
 struct task_struct {
 	unsigned int __state;
 	unsigned int flags;
@@ -194,6 +213,7 @@ struct task_struct {
 	unsigned in_iowait : 1;
 	unsigned in_memstall : 1;
 	struct sched_entity se;
+	struct mm_struct *mm;
 	struct task_struct *group_leader;
 	struct signal_struct *signal;
 	struct css_set *cgroups;
@@ -201,6 +221,7 @@ struct task_struct {
 	struct mutex *blocked_on; /* 6.18 */
 	unsigned long blocker;    /* CONFIG_DETECT_HUNG_TASK_BLOCKER, 6.16 */
 	void *bpf_storage;
+	struct uprobe_task *utask;
 	struct thread_struct thread;
 };
 
@@ -215,6 +236,15 @@ struct bpf_iter__task {
 #else
 #	define THREAD_POINTER(task) ((task)->thread.uw.tp_value)
 #endif
+
+/* Work for a task's way back to user mode, Linux 6.18; lives in a map's value. */
+struct bpf_task_work {
+	__u64 opaque;
+} __attribute__((aligned(8)));
+
+struct bpf_map { /* only its kind counts when the kernel's prototype is compared */
+	__u32 id;
+};
 
 extern struct task_struct *bpf_task_from_pid(__s32 pid) __ksym __weak;
 extern void bpf_task_release(struct task_struct *task) __ksym __weak;

@@ -32,6 +32,7 @@ void watch_kernel_defaults(struct watch_kernel_config *cfg)
 		.max_keyed = 65536,
 		.max_stacks = 4096,
 		.ring_bytes = 8u << 20,
+		.stack_ring_bytes = 4096,
 		.cgroup_subsys = ~0u,
 	};
 }
@@ -217,11 +218,16 @@ static int load(struct watch_kernel *k, const struct watch_kernel_config *cfg,
 {
 	int r;
 
-	k->skel = watch_bpf__open();
+	k->skel = cfg->stack_bytes ? watch_stacks_open() : watch_bpf__open();
+	if (!k->skel && errno == ENOTSUP)
+		return tocsin_err_fail(
+			-ENOTSUP, err,
+			"this kernel cannot walk user stacks: that takes Linux 6.18");
 	if (!k->skel)
 		return tocsin_err_fail(-errno, err, "cannot open the kernel half: %s",
 				       complaint_last());
 	r = configure(k->skel, cfg, k->nr_cpus);
+	r = r ?: watch_stacks_configure(k->skel, cfg);
 	if (r)
 		return tocsin_err_fail(r, err, "cannot set the limits of the kernel half: %s",
 				       strerror(-r));
@@ -243,6 +249,9 @@ static int load(struct watch_kernel *k, const struct watch_kernel_config *cfg,
 	if (!k->ring)
 		return tocsin_err_fail(-errno, err, "cannot map the event ring: %s",
 				       strerror(errno));
+	r = cfg->stack_bytes ? watch_stacks_ring_open(k) : 0;
+	if (r)
+		return tocsin_err_fail(r, err, "cannot map the ring of stacks: %s", strerror(-r));
 	return attach_hooks(k->skel, err);
 }
 
@@ -289,6 +298,7 @@ struct watch_kernel *watch_kernel_close(struct watch_kernel *k)
 	if (!k)
 		return NULL;
 	ring_buffer__free(k->ring);
+	ring_buffer__free(k->stack_ring);
 	watch_bpf__destroy(k->skel);
 	free(k->per_cpu);
 	free(k);

@@ -25,13 +25,16 @@ struct watch_kernel_config {
 	uint32_t max_spells;   /* kept for all threads together */
 	uint32_t max_keyed;
 	uint32_t max_stacks;
-	uint32_t max_deadlines;  /* off CPU, a CPU; 0: by max_threads and the number of CPUs */
-	uint64_t ring_bytes;     /* a power of two */
-	bool all;                /* every process that hits a probe */
-	bool follow;             /* children of watched processes */
-	uint64_t cgroup_id;      /* 0: none */
-	uint32_t cgroup_subsys;  /* ~0: cgroup version 2 */
-	const char *const *comm; /* names of processes to watch, lent */
+	uint32_t max_deadlines;    /* off CPU, a CPU; 0: by max_threads and the number of CPUs */
+	uint64_t ring_bytes;       /* a power of two */
+	bool all;                  /* every process that hits a probe */
+	bool follow;               /* children of watched processes */
+	uint64_t cgroup_id;        /* 0: none */
+	uint32_t cgroup_subsys;    /* ~0: cgroup version 2 */
+	uint32_t stack_bytes;      /* of a user stack, at most STACK_BYTES_MAX; 0: no user stacks */
+	uint64_t stack_ring_bytes; /* a power of two */
+	uint64_t stack_session;    /* tells the stacks of one watch from those of another */
+	const char *const *comm;   /* names of processes to watch, lent */
 	uint32_t nr_comms;
 };
 
@@ -184,6 +187,21 @@ int watch_kernel_event_fd(struct watch_kernel *k);
  * Return: events handed over, or a negative errno of @fn, which stops it.
  */
 int watch_kernel_consume(struct watch_kernel *k, watch_event_fn fn, void *arg);
+
+/** watch_kernel_can_stack() - can the kernel walk user stacks later (Linux 6.18)? */
+bool watch_kernel_can_stack(void);
+
+/** watch_kernel_stacks_fd() - becomes readable when many user stacks wait. -1: there are none. */
+int watch_kernel_stacks_fd(struct watch_kernel *k);
+
+/**
+ * watch_kernel_consume_stacks() - hand over the user stacks that wait (struct stack_event).
+ *
+ * May be called from within a callback of watch_kernel_consume().
+ *
+ * Return: as watch_kernel_consume().
+ */
+int watch_kernel_consume_stacks(struct watch_kernel *k, watch_event_fn fn, void *arg);
 
 /** watch_kernel_losses() - the counters so far. */
 void watch_kernel_losses(struct watch_kernel *k, uint64_t loss[LOSS_NR]);

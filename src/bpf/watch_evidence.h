@@ -96,6 +96,7 @@ INLINE void evidence_out(struct thread *t, struct task_struct *task, __u64 now, 
 	s->flags = 0;
 	s->waker_tid = 0;
 	s->stack_id = 0;
+	s->user_stack = STACK_NOT_ASKED;
 	s->waker_stack_id = 0;
 	s->owner_tid = 0;
 	s->occ_tid = 0;

@@ -21,6 +21,9 @@ struct hook; /* watch_probes.c */
 struct watch_kernel {
 	struct watch_bpf *skel;
 	struct ring_buffer *ring;
+	struct ring_buffer *stack_ring; /* NULL: no stacks */
+	watch_event_fn stack_fn;
+	void *stack_arg;
 	struct watch_stats *per_cpu; /* scratch for one section's statistics of all CPUs */
 	int nr_cpus;
 	bool has_btf;
@@ -31,5 +34,11 @@ struct watch_kernel {
 	watch_event_fn fn;
 	void *arg;
 };
+
+/* The kernel half that asks for user stacks. Return: NULL with errno, ENOTSUP: not on this kernel.
+ */
+struct watch_bpf *watch_stacks_open(void);
+int watch_stacks_configure(struct watch_bpf *s, const struct watch_kernel_config *cfg);
+int watch_stacks_ring_open(struct watch_kernel *k);
 
 #endif

@@ -6,6 +6,7 @@
 
 #include "watch_linked.h"
 #include "watch_section.h"
+#include "watch_stack.h"
 #include "watch_state.h"
 
 static __noinline int process_report(__u32 what, __u32 tgid, __u32 parent, struct task_struct *task)
@@ -74,6 +75,7 @@ int BPF_PROG(on_exit, struct task_struct *task)
 	__u32 tgid = (__u32)task->tgid;
 
 	if (t) {
+		stack_leave(task, t->tid, STACK_EXITED);
 		if (t->slot) /* its memory is still there */
 			linked_sync(t, bpf_ktime_get_ns());
 		sections_abandon(t, bpf_ktime_get_ns(), SECTION_ABANDON_EXIT);
@@ -96,8 +98,10 @@ int BPF_PROG(on_exec, struct task_struct *task)
 	__u32 tgid = (__u32)task->tgid;
 
 	if (t) {
+		stack_leave(task, t->tid, STACK_EXECED);
 		sections_abandon(t, bpf_ktime_get_ns(), SECTION_ABANDON_EXEC);
-		t->slot = 0;               /* it was in the program that is gone */
+		t->slot = 0; /* it was in the program that is gone */
+		t->start_ns = task->start_time;
 		t->tid = (__u32)task->pid; /* a thread that executes takes its leader's number */
 	}
 	bpf_map_delete_elem(&linked, &tgid);
@@ -202,6 +206,7 @@ static __noinline struct thread *thread_make(struct task_struct *task, __u32 sta
 	t->state = state;
 	t->since = now;
 	t->born = now;
+	t->start_ns = task->start_time;
 	t->stint_in = now;
 	t->serial = now & ((1ull << 47) - 1);
 	return t;

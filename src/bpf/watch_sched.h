@@ -164,6 +164,9 @@ static __noinline int spell_end(struct thread *t, struct task_struct *task, stru
 		}
 		evidence_occupant(c, s, wait_from);
 	}
+	/* The stack of a spell that is a good part of a budget: it has cost that much already. */
+	s->user_stack =
+		spell_ns >= t->poll_ns / STACK_PART ? stack_ask(task, now) : STACK_NOT_ASKED;
 	return spell_keep(t);
 }
 

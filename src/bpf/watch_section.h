@@ -4,6 +4,7 @@
 
 /* Sections: opened, closed, fired, reported. */
 
+#include "watch_stack.h"
 #include "watch_state.h"
 
 /* A section that seems to have been left is looked at again after this time: it may be a signal's
@@ -101,8 +102,8 @@ INLINE bool spell_now(struct watch_spell *to, const struct thread *t, __u32 seq)
 	return *(volatile __u32 *)&t->seq == seq;
 }
 
-/* `off_cpu`: the thread, where its section fired while it was off CPU. */
-GLOBAL int section_report(const struct ending *e, const struct thread *off_cpu)
+/* `t`: the thread; NULL for a keyed section, which has none. */
+GLOBAL int section_report(const struct ending *e, const struct thread *t)
 {
 	struct watch_event_section *ev;
 	struct watch_stats *st;
@@ -143,11 +144,13 @@ GLOBAL int section_report(const struct ending *e, const struct thread *off_cpu)
 	ev->spells_short = e->n_short;
 	ev->short_ns = e->short_ns;
 	ev->pad = 0;
+	ev->user_stack = t ? t->user_stack : STACK_NOT_ASKED;
+	ev->thread_start_ns = t ? t->start_ns : 0;
 	__builtin_memcpy(ev->comm, e->comm, sizeof(ev->comm));
 	ev->fired_ns = flags & SECTION_FIRED ? e->fired_ns : 0;
-	if (off_cpu && spell_now(&ev->now, off_cpu, e->seq))
-		flags |= SECTION_SPELL_OPEN;
-	else
+	if (t && (flags & SECTION_SPELL_OPEN) && !spell_now(&ev->now, t, e->seq))
+		flags &= ~SECTION_SPELL_OPEN;
+	if (!(flags & SECTION_SPELL_OPEN))
 		__builtin_memset(&ev->now, 0, sizeof(ev->now));
 	ev->flags = flags;
 	bpf_ringbuf_submit(ev, 0);
@@ -342,12 +345,12 @@ GLOBAL int section_end_over(struct thread *t, struct open_section *o, __u64 ctl,
 		lose(LOSS_GAP);
 	e.sent = spells_send(t, ctl, o->start, o->n_long);
 	comm_of(e.comm, bpf_get_current_task_btf());
-	return section_report(&e, NULL);
+	return section_report(&e, t);
 }
 
 /* Its deadline has passed and it is open. Only whoever moved the control word to fired comes here.
  */
-GLOBAL int section_fire(struct thread *t, const struct ending *e, __u64 off_cpu)
+GLOBAL int section_fire(struct thread *t, const struct ending *e)
 {
 	struct watch_stats *st;
 
@@ -356,7 +359,7 @@ GLOBAL int section_fire(struct thread *t, const struct ending *e, __u64 off_cpu)
 	st = stats_of(CTL_SECTION(e->ctl));
 	if (st)
 		__sync_fetch_and_add(&st->fired, 1);
-	return section_report(e, off_cpu ? t : NULL);
+	return section_report(e, t);
 }
 
 /* A section was left without its stop. */
@@ -471,10 +474,11 @@ static __noinline long check_one(__u32 i, struct check *c)
 	if (__sync_val_compare_and_swap(&o->ctl, ctl, ctl | CTL_FIRED) != ctl)
 		return 0;
 	e.type = EV_FIRED;
-	e.flags |= SECTION_FIRED;
+	e.flags |= SECTION_FIRED | (c->off_cpu ? SECTION_SPELL_OPEN : 0);
 	e.fired_ns = c->now;
 	comm_of(e.comm, c->task);
-	section_fire(t, &e, c->off_cpu);
+	t->user_stack = stack_ask(c->task, c->now);
+	section_fire(t, &e);
 	return 0;
 }
 

@@ -79,6 +79,8 @@ struct thread {
 	__u64 gap;           /* last time at which a switch turned out to be missed */
 	__u64 poll_ns;       /* smallest budget that the thread has started */
 	__u64 born;          /* when it was registered */
+	__u64 start_ns;      /* of the task: who bears its number later has another */
+	__u64 user_stack;    /* cookie of its latest deadline, or why there is none */
 	__u64 serial; /* of the next section; starts at the registration's time, so (tid, serial) is
 			 not reused */
 	__u32 top;    /* slots in use: open[top - 1] is open, below may be holes */

@@ -25,14 +25,16 @@
 static struct {
 	struct opt_strings pid, comm, budgets, linked;
 	const char *cgroup;
-	bool all, follow, force, notes;
+	bool all, follow, force, notes, stacks;
+	const char *stack_cache;
+	uint64_t stack_bytes, stack_ring_bytes;
 	uint64_t duration_ns, count;
 	bool fail_on_violation, strict;
 	struct output_options out;
 	uint64_t gate_ns, poll_ns, ring_bytes;
 	uint64_t max_threads, max_processes, max_probes, max_sections, max_spells, max_keyed,
 		max_deadlines, max_stacks;
-} wanted = {.notes = true};
+} wanted = {.notes = true, .stack_bytes = STACK_BYTES_MAX, .stack_ring_bytes = 8u << 20};
 
 static const struct opt options[] = {
 	{.kind = OPT_GROUP, .name = "Processes"},
@@ -78,6 +80,14 @@ static const struct opt options[] = {
 	 &wanted.out.is_top, 0, 0, NULL},
 	{OPT_FLAG, 'v', "verbose", NULL, "print each violation with its spells", NULL,
 	 &wanted.out.is_verbose, 0, 0, NULL},
+	{OPT_FLAG, 0, "stacks", NULL, "show where in the program the time was spent",
+	 "Each violation has the user stack with which its deadline passed, and those of its spells that lasted a quarter of the "
+	 "smallest budget or longer: functions, source lines and inlined calls, through code without frame pointers. "
+	 "Needs Linux 6.18.",
+	 &wanted.stacks, 0, 0, NULL},
+	{OPT_STRING, 0, "stack-cache", "DIR", "keep unwinding tables in DIR",
+	 "By build id, so that later watches need not make them again. An empty DIR: keep none.",
+	 &wanted.stack_cache, 0, 0, "/var/cache/tocsin as root, else ~/.cache/tocsin"},
 	{OPT_STRING, 0, "exec", "CMD", "run a shell command for each violation",
 	 "The violation's fields are in its environment as TOCSIN_*. At most one a second in the long run; those not run are "
 	 "counted.",
@@ -105,6 +115,10 @@ static const struct opt options[] = {
 	 &wanted.max_deadlines, 16, 1u << 22, "four a thread, and 8192 at least"},
 	{OPT_U64, 0, "max-stacks", "N", "different kernel stacks kept", NULL, &wanted.max_stacks,
 	 16, 1u << 20, "4096"},
+	{OPT_SIZE, 0, "stack-size", "SIZE", "bytes of a user stack that are copied", NULL,
+	 &wanted.stack_bytes, 1024, STACK_BYTES_MAX, "32K"},
+	{OPT_SIZE, 0, "stack-ring", "SIZE", "bytes of the ring of user stacks, a power of two",
+	 NULL, &wanted.stack_ring_bytes, 65536, 1u << 30, "8M"},
 	{OPT_SIZE, 0, "ring", "SIZE", "bytes of the ring of events, a power of two", NULL,
 	 &wanted.ring_bytes, 65536, 1u << 30, "8M"},
 	{.kind = OPT_END},
@@ -194,9 +208,31 @@ static int targets_check(const struct section_list *list, bool has_child)
 			"no process to watch: give -p PID, --comm NAME, --cgroup PATH, -- CMD, or -a for all");
 	if (wanted.ring_bytes & (wanted.ring_bytes - 1))
 		return cli_usage(&cmd_watch_usage, "--ring must be a power of two");
+	if (wanted.stack_ring_bytes & (wanted.stack_ring_bytes - 1))
+		return cli_usage(&cmd_watch_usage, "--stack-ring must be a power of two");
 	if (wanted.out.is_json && wanted.out.is_top)
 		return cli_usage(&cmd_watch_usage, "--json and --top both want standard output");
 	return -1;
+}
+
+/* Return: NULL: none. */
+static const char *cache_folder(void)
+{
+	static char path[PATH_MAX];
+	const char *home = getenv("HOME"), *cache = getenv("XDG_CACHE_HOME");
+	int n;
+
+	if (wanted.stack_cache)
+		return wanted.stack_cache[0] ? wanted.stack_cache : NULL;
+	if (geteuid() == 0)
+		return "/var/cache/tocsin";
+	if (cache && cache[0] == '/')
+		n = snprintf(path, sizeof(path), "%s/tocsin", cache);
+	else if (home && home[0] == '/')
+		n = snprintf(path, sizeof(path), "%s/.cache/tocsin", home);
+	else
+		return NULL;
+	return n < (int)sizeof(path) ? path : NULL;
 }
 
 static struct watch_options options_make(const struct pid_set *pids,
@@ -226,6 +262,11 @@ static struct watch_options options_make(const struct pid_set *pids,
 	o.kernel.max_keyed = (uint32_t)wanted.max_keyed ?: o.kernel.max_keyed;
 	o.kernel.max_deadlines = (uint32_t)wanted.max_deadlines ?: o.kernel.max_deadlines;
 	o.kernel.max_stacks = (uint32_t)wanted.max_stacks ?: o.kernel.max_stacks;
+	if (wanted.stacks) {
+		o.kernel.stack_bytes = (uint32_t)wanted.stack_bytes;
+		o.kernel.stack_ring_bytes = wanted.stack_ring_bytes;
+		o.stack_cache = cache_folder();
+	}
 	if (run->has_child) {
 		o.program = run->child.path;
 		o.program_pid = run->child.pid;

@@ -174,6 +174,14 @@ static void number_it(struct output *o, struct violation *v)
 	v->number = ev->head.type == EV_FIRED ? ++o->nr_fired : ++o->nr_violations;
 }
 
+static int stacks_add(struct stacks *stacks, struct violation *v)
+{
+	v->stack = stacks_deadline(stacks, &v->raw);
+	for (unsigned i = 0; i < v->nr_spells; i++)
+		v->spell[i].user_stack = stacks_spell(stacks, &v->raw, &v->spell[i].raw);
+	return v->stack ? 0 : -ENOMEM;
+}
+
 static struct violation *violation_from(struct output *o, const struct watch_record *record)
 {
 	struct violation *v = calloc(1, sizeof(*v));
@@ -197,6 +205,8 @@ static struct violation *violation_from(struct output *o, const struct watch_rec
 		return violation_free(v);
 	for (unsigned i = 0; i < v->nr_spells; i++)
 		v->spell[i].raw = record->spell[i];
+	if (watch_stacks(o->watch) && stacks_add(watch_stacks(o->watch), v))
+		return violation_free(v);
 	number_it(o, v);
 	return v;
 }

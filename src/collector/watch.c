@@ -63,6 +63,7 @@ struct watch {
 	size_t nr_comms;
 	char cgroup_dir[4096]; /* "": none */
 	struct linked *linked; /* NULL: not wanted */
+	struct stacks *stacks; /* NULL: not wanted */
 	uint64_t look_ns;      /* when to look again */
 	uint64_t young_ns;     /* until then a process is young */
 };
@@ -121,6 +122,8 @@ static int find_processes(struct watch *w, const struct pid_set *asked, struct t
 
 	for (size_t i = 0; i < w->targets.pids.nr && !r; i++)
 		r = watch_kernel_add_process(w->kernel, (uint32_t)w->targets.pids.pid[i]);
+	for (size_t i = 0; w->stacks && i < w->targets.pids.nr; i++)
+		stacks_prepare(w->stacks, (uint32_t)w->targets.pids.pid[i]);
 	if (r == -E2BIG)
 		return tocsin_err_fail(
 			-ENOSPC, err,
@@ -165,7 +168,13 @@ int watch_open(const struct watch_options *opts, const struct watch_handlers *ha
 	w->nr_comms = opts->nr_comms;
 	w->targets.program = opts->program;
 	w->targets.program_pid = opts->program_pid;
+	cfg.stack_session = (uint64_t)clock_realtime_offset_ns() + clock_now_ns();
 	r = watch_kernel_open(&cfg, &w->kernel, err);
+	if (!r && cfg.stack_bytes)
+		r = stacks_open(&(struct stacks_options){.kernel = w->kernel,
+							 .session = cfg.stack_session,
+							 .cache_dir = opts->stack_cache},
+				&w->stacks);
 	r = r ?: find_processes(w, &opts->pids, err);
 	if (r)
 		return r;
@@ -186,6 +195,7 @@ struct watch *watch_close(struct watch *w)
 	all[w->nr_entries] = &w->notes;
 	attachments_done(all, w->nr_entries + 1);
 	linked_close(w->linked);
+	(void)stacks_close(w->stacks); /* always NULL */
 	for (unsigned i = 0; i < PENDING_MAX; i++)
 		free(w->pending[i].spell);
 	watch_kernel_close(w->kernel);
@@ -540,6 +550,12 @@ static int take_section(struct watch *w, const struct watch_event_section *ev)
 /* What was not linked may be now. */
 static void process_changed(struct watch *w, const struct watch_event_process *ev)
 {
+	if (w->stacks && ev->what != PROCESS_FORKED) {
+		(void)stacks_take(w->stacks); /* while they can be walked; later none is found */
+		stacks_forget(w->stacks, ev->tgid);
+		if (ev->what == PROCESS_EXECED)
+			stacks_prepare(w->stacks, ev->tgid);
+	}
 	if (!w->linked)
 		return;
 	if (ev->what == PROCESS_EXITED)
@@ -580,8 +596,9 @@ static int on_event(void *arg, const void *event, size_t len)
 
 int watch_poll(struct watch *w)
 {
-	int r = watch_kernel_consume(w->kernel, on_event, w);
+	int r = w->stacks ? stacks_take(w->stacks) : 0;
 
+	r = r ?: watch_kernel_consume(w->kernel, on_event, w);
 	if (r >= 0 && w->linked && clock_now_ns() >= w->look_ns)
 		r = look(w, NULL);
 	return r < 0 ? r : 0;
@@ -647,6 +664,11 @@ bool watch_alive(const struct watch *w)
 bool watch_asked_for(const struct watch *w, uint32_t tgid)
 {
 	return pid_set_has(&w->targets.pids, (pid_t)tgid);
+}
+
+struct stacks *watch_stacks(struct watch *w)
+{
+	return w->stacks;
 }
 
 struct watch_kernel *watch_kernel_of(const struct watch *w)

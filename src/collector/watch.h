@@ -7,6 +7,7 @@
 #include "../bpf/watch.h"
 #include "attach.h"
 #include "section.h"
+#include "watch_stack.h"
 
 struct watch_options {
 	struct watch_kernel_config kernel;
@@ -18,7 +19,9 @@ struct watch_options {
 				none */
 	pid_t program_pid;   /* the child */
 	bool force;
-	bool notes; /* also attach the pairs of abi/notes.def */
+	bool notes;              /* also attach the pairs of abi/notes.def */
+	const char *stack_cache; /* folder for unwinding tables, NULL: none; user stacks are taken
+				    if kernel.stack_bytes */
 };
 
 /* A section that ended over budget, was abandoned, or whose deadline passed, with what came with
@@ -136,6 +139,9 @@ bool watch_alive(const struct watch *w);
 
 /** watch_asked_for() - is it one of the processes that the watch began with? */
 bool watch_asked_for(const struct watch *w, uint32_t tgid);
+
+/** watch_stacks() - NULL: user stacks are not taken. */
+struct stacks *watch_stacks(struct watch *w);
 
 struct watch_kernel *watch_kernel_of(const struct watch *w);
 

@@ -3,6 +3,8 @@
  * never a guess. */
 #include "json.h"
 
+#include <stdio.h>
+
 #include "../abi/syscalls.h"
 #include "json_text.h"
 
@@ -101,6 +103,43 @@ static void put_stack(struct out *o, const struct spell *spell)
 	for (unsigned i = 0; i < spell->nr_frames; i++)
 		json_str(o, NULL, spell->frame[i]);
 	json_close(o, ']');
+}
+
+static void put_user_frame(struct out *o, const struct named_frame *f)
+{
+	char vaddr[24];
+
+	json_open(o, NULL, '{');
+	if (f->function[0])
+		json_str(o, "function", f->function);
+	if (f->file[0])
+		json_str(o, "file", f->file);
+	if (f->line)
+		json_u64(o, "line", f->line);
+	if (f->is_inlined)
+		json_bool(o, "inlined", true);
+	if (f->module[0])
+		json_str(o, "module", f->module);
+	if (f->build_id[0])
+		json_str(o, "build_id", f->build_id);
+	if (f->is_replaced)
+		json_bool(o, "replaced", true);
+	(void)snprintf(vaddr, sizeof(vaddr), "0x%llx", (unsigned long long)f->vaddr);
+	json_str(o, "address", vaddr);
+	json_close(o, '}');
+}
+
+static void put_user_stack(struct out *o, const struct named_stack *stack)
+{
+	if (!stack)
+		return;
+	json_open(o, "user_stack", '{');
+	json_str(o, "reach", stack_reason_name(stack->why));
+	json_open(o, "frames", '[');
+	for (unsigned i = 0; i < stack->nr; i++)
+		put_user_frame(o, &stack->frame[i]);
+	json_close(o, ']');
+	json_close(o, '}');
 }
 
 /* Who woke it, and who held what it waited for. */
@@ -211,6 +250,7 @@ static void put_spell(struct out *o, const char *name, const struct spell *spell
 	json_u64(o, "throttled_ns", s->throttled_ns);
 	put_syscall(o, spell);
 	put_stack(o, spell);
+	put_user_stack(o, spell->user_stack);
 	put_peers(o, s);
 	put_things(o, s);
 	put_cpu(o, s);
@@ -230,6 +270,7 @@ static void put_head(struct out *o, const struct violation *v)
 	json_u64(o, "end_ns", v->raw.end_ns);
 	json_u64(o, "elapsed_ns", violation_elapsed_ns(v));
 	json_u64(o, "budget_ns", v->budget_ns);
+	put_user_stack(o, v->stack);
 }
 
 static int json_fired(struct out *o, const struct violation *v)

@@ -177,6 +177,70 @@ static void put_spell_evidence(struct out *o, const struct watch_spell *s)
 	}
 }
 
+/* The last component says enough to whoever knows the program. */
+static const char *file_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
+/* Names have been cleaned. */
+static void put_user_frame(struct out *o, const struct named_frame *f)
+{
+	if (f->function[0])
+		out_add(o, "%s", f->function);
+	else
+		out_add(o, "0x%llx", (unsigned long long)f->vaddr);
+	if (f->file[0] && f->line)
+		out_add(o, " (%s:%u)", file_name(f->file), f->line);
+	else if (f->module[0])
+		out_add(o, " [%s]", file_name(f->module));
+	if (f->is_replaced)
+		out_add(o, " (replaced)");
+}
+
+/* Innermost first; an inlined function stands before "in" what it is inlined into. */
+static void put_user_stack(struct text_report *t, unsigned indent, const char *title,
+			   const struct named_stack *stack)
+{
+	struct out *o = &t->out;
+	size_t start = o->len;
+
+	out_add(o, "%*s%s", (int)indent, "", title);
+	if (!stack->nr)
+		out_add(o, " no stack: %s", stack_reason_text(stack->why));
+	for (unsigned i = 0; i < stack->nr; i++) {
+		out_add(o, "%s", !i ? " " : stack->frame[i - 1].is_inlined ? " in " : " < ");
+		put_user_frame(o, &stack->frame[i]);
+	}
+	if (stack->nr && stack->why != STACK_COMPLETE)
+		out_add(o, "; it ends here: %s", stack_reason_text(stack->why));
+	end_line(t, start, indent + INDENT);
+}
+
+/* What tells most in one line: the longest spell, where it took most of the time, or the deadline.
+ */
+static void put_stacks(struct text_report *t, const struct violation *v)
+{
+	const struct spell *longest = NULL;
+	uint64_t longest_ns = 0;
+
+	for (unsigned i = 0; i < v->nr_spells; i++) {
+		uint64_t ns = spell_off_ns(&v->spell[i].raw, v->raw.end_ns);
+
+		if (v->spell[i].user_stack && ns > longest_ns) {
+			longest = &v->spell[i];
+			longest_ns = ns;
+		}
+	}
+	if (longest && !t->is_verbose && longest_ns * 2 > violation_elapsed_ns(v))
+		put_user_stack(t, INDENT, "most of it in:", longest->user_stack);
+	else if (v->stack && (v->stack->nr ||
+			      (v->stack->why != STACK_NOT_ASKED && v->stack->why != STACK_PENDING)))
+		put_user_stack(t, INDENT, "at the deadline:", v->stack);
+}
+
 static void put_spell(struct text_report *t, const struct violation *v, const struct spell *spell)
 {
 	const struct watch_spell *s = &spell->raw;
@@ -204,6 +268,8 @@ static void put_spell(struct text_report *t, const struct violation *v, const st
 	}
 	put_spell_evidence(o, s);
 	end_line(t, start, 2 * INDENT);
+	if (spell->user_stack)
+		put_user_stack(t, 2 * INDENT, "in:", spell->user_stack);
 	if (!spell->nr_frames)
 		return;
 	start = o->len;
@@ -250,6 +316,7 @@ int text_violation(struct text_report *t, const struct violation *v)
 	else
 		put_late(t, v);
 	end_line(t, start, INDENT);
+	put_stacks(t, v);
 	if (t->is_verbose && !(v->flags & VIOLATION_OPEN))
 		put_details(t, v);
 	return out_write(&t->out);

@@ -18,11 +18,19 @@
 #include "../base/cleanup.h"
 #include "trace_events.h"
 
+#define FRAME_TEXT_LEN 1024
+
 /* clang-format does not know a brace that a macro closes. */
 /* clang-format off */
 static const struct ctf_labels labels_states = {state_names, TS_NR};
 static const struct ctf_labels labels_causes = {cause_names, CAUSE_NR};
 static const struct ctf_labels labels_confidences = {confidence_names, CONFIDENCE_NONE + 1};
+static const char *const reach_names[] = {
+#define X(NAME, name, text) name,
+#include "../abi/stack_reasons.def"
+#undef X
+};
+static const struct ctf_labels labels_reaches = {reach_names, STACK_REASONS};
 static const struct ctf_labels labels_processes = {process_names, PROCESS_EXITED + 1};
 
 #define EVENT(name, id)           static const struct ctf_field fields_##name[] = {
@@ -186,6 +194,44 @@ static int append_spell(struct trace_sink *sink, const struct violation *v,
 	return append(sink, TRACE_CLASS_spell, v->raw.end_ns, &e);
 }
 
+/* Of the deadline (spell -1), or of a spell. */
+static int append_user_stack(struct trace_sink *sink, const struct violation *v,
+			     const struct named_stack *stack, int spell)
+{
+	struct trace_user_stack e = {
+		.number = v->number,
+		.fired = !!(v->flags & VIOLATION_OPEN),
+		.spell = spell,
+		.reach = (uint8_t)stack->why,
+	};
+	const char **text TOCSIN_CLEANUP(tocsin_free_voidp) = calloc(stack->nr ?: 1, sizeof(*text));
+	char *line TOCSIN_CLEANUP(tocsin_free_charp) = malloc((stack->nr ?: 1) * FRAME_TEXT_LEN);
+
+	if (!text || !line)
+		return -ENOMEM;
+	for (unsigned i = 0; i < stack->nr; i++) {
+		const struct named_frame *f = &stack->frame[i];
+
+		text[i] = line + i * FRAME_TEXT_LEN;
+		(void)snprintf(line + i * FRAME_TEXT_LEN, FRAME_TEXT_LEN, "%s%s %s:%u %s+0x%llx",
+			       f->is_inlined ? "inlined " : "", f->function[0] ? f->function : "?",
+			       f->file[0] ? f->file : "?", f->line, f->module[0] ? f->module : "?",
+			       (unsigned long long)f->vaddr);
+	}
+	e.frames = (ctf_type_STRS){text, stack->nr};
+	return append(sink, CLASS_user_stack, v->raw.end_ns, &e);
+}
+
+static int append_user_stacks(struct trace_sink *sink, const struct violation *v)
+{
+	int ret = v->stack ? append_user_stack(sink, v, v->stack, -1) : 0;
+
+	for (unsigned i = 0; i < v->nr_spells; i++)
+		if (v->spell[i].user_stack)
+			ret = append_user_stack(sink, v, v->spell[i].user_stack, (int)i) ?: ret;
+	return ret;
+}
+
 static int append_fired(struct trace_sink *sink, const struct violation *v)
 {
 	char comm[FIELD_NAME_LEN];
@@ -205,7 +251,7 @@ static int append_fired(struct trace_sink *sink, const struct violation *v)
 
 	if (spell)
 		r = append_spell(sink, v, spell, 0) ?: r;
-	return r;
+	return append_user_stacks(sink, v) ?: r;
 }
 
 int trace_sink_violation(struct trace_sink *sink, const struct violation *v)
@@ -243,7 +289,7 @@ int trace_sink_violation(struct trace_sink *sink, const struct violation *v)
 	}
 	for (unsigned i = 0; i < v->nr_spells; i++)
 		ret = append_spell(sink, v, &v->spell[i], i) ?: ret;
-	return ret;
+	return append_user_stacks(sink, v) ?: ret;
 }
 
 int trace_sink_process(struct trace_sink *sink, const struct watch_event_process *process)

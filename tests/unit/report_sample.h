@@ -184,6 +184,8 @@ static inline struct violation *sample_extreme(void)
 	memset(cause, 0, sizeof(cause));
 	memset(&spell, 0xff, sizeof(spell));
 	v.section = section;
+	v.stack = NULL;
+	spell.user_stack = NULL;
 	v.flags = 0;
 	v.raw.flags = SECTION_KEYED | SECTION_NO_SPLIT | SECTION_GAP | SECTION_MOVED |
 		      SECTION_ABANDON_FRAME;
@@ -261,6 +263,47 @@ static inline struct watch_event_process *sample_process(void)
 					 .parent = 4711};
 	sample_comm(p.comm, "postgres");
 	return &p;
+}
+
+/* The violation with the stack of its deadline: inlined, without debugging information, of a file
+ * that was replaced; and one that is missing for its first spell. */
+static inline struct violation *sample_stacked(void)
+{
+	static const struct named_frame frame[] = {
+		{.function = "wait_word",
+		 .file = "/src/lock/wait.c",
+		 .line = 71,
+		 .is_inlined = true,
+		 .module = "/usr/bin/server",
+		 .build_id = "0123abcd",
+		 .vaddr = 0x1200},
+		{.function = "lock_row",
+		 .file = "/src/lock/row.c",
+		 .line = 9,
+		 .module = "/usr/bin/server",
+		 .build_id = "0123abcd",
+		 .vaddr = 0x1200},
+		{.function = "start",
+		 .file = "",
+		 .module = "/usr/lib/libold.so",
+		 .build_id = "",
+		 .is_replaced = true,
+		 .vaddr = 0x99},
+		{.function = "", .file = "", .module = "", .build_id = "", .vaddr = 0x7f0012},
+	};
+	static _Alignas(
+		struct named_stack) char at_deadline[sizeof(struct named_stack) + sizeof(frame)];
+	static struct named_stack none;
+	struct named_stack *stack = (struct named_stack *)at_deadline;
+	struct violation *v = sample_violation();
+
+	stack->nr = 4;
+	stack->why = STACK_NO_TABLE;
+	memcpy(stack->frame, frame, sizeof(frame));
+	none.why = STACK_LOST;
+	v->stack = stack;
+	v->spell[0].user_stack = &none;
+	return v;
 }
 
 #endif

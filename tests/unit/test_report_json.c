@@ -93,6 +93,25 @@ static void test_violation(void **state)
 		"\"spells_total\":3,\"spells_lost\":1,\"spells_short\":9,\"short_ns\":81000}\n");
 }
 
+static void test_stacks(void **state)
+{
+	struct capture *c = *state;
+	const char *text;
+
+	assert_int_equal(json_violation(&c->out, sample_stacked()), 0);
+	text = capture_take(c->fd);
+	assert_non_null(strstr(
+		text,
+		"\"budget_ns\":10000000,\"user_stack\":{\"reach\":\"no-table\",\"frames\":["
+		"{\"function\":\"wait_word\",\"file\":\"/src/lock/wait.c\",\"line\":71,\"inlined\":true,"
+		"\"module\":\"/usr/bin/server\",\"build_id\":\"0123abcd\",\"address\":\"0x1200\"},"
+		"{\"function\":\"lock_row\",\"file\":\"/src/lock/row.c\",\"line\":9,"
+		"\"module\":\"/usr/bin/server\",\"build_id\":\"0123abcd\",\"address\":\"0x1200\"},"
+		"{\"function\":\"start\",\"module\":\"/usr/lib/libold.so\",\"replaced\":true,"
+		"\"address\":\"0x99\"},{\"address\":\"0x7f0012\"}]},\"fired\""));
+	assert_non_null(strstr(text, "\"user_stack\":{\"reach\":\"lost\",\"frames\":[]}"));
+}
+
 static void test_fired(void **state)
 {
 	struct capture *c = *state;
@@ -352,6 +371,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_armed, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_violation, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_fired, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_stacks, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_fired_raw_spell, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_optional_members, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_extreme, setup, teardown),

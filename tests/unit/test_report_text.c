@@ -75,6 +75,26 @@ static void test_fired_line(void **state)
 		"blocked 9.8 ms in fdatasync\n");
 }
 
+static void test_stacks(void **state)
+{
+	const char *text = violation_text(sample_stacked(), plain, true);
+	struct violation *v;
+
+	(void)state;
+	assert_non_null(strstr(
+		text,
+		"    at the deadline: wait_word (wait.c:71) in lock_row (row.c:9) < start [libold.so] (replaced) < "
+		"0x7f0012; it ends here: the code has no unwinding table\n"));
+	assert_non_null(strstr(text, "        in: no stack: its record was lost\n"));
+	v = sample_stacked();
+	v->stack->why = STACK_COMPLETE;
+	v->spell[0].user_stack = v->stack; /* most of the time: it is what counts */
+	text = violation_text(v, plain, false);
+	assert_non_null(strstr(text, "    most of it in: wait_word (wait.c:71) in lock_row"));
+	assert_null(strstr(text, "at the deadline"));
+	assert_null(strstr(text, "it ends here"));
+}
+
 static void test_ends_without_stop(void **state)
 {
 	struct violation *v = sample_violation();
@@ -290,12 +310,13 @@ static void test_closed_pipe(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_violation_line), cmocka_unit_test(test_violation_verbose),
-		cmocka_unit_test(test_fired_line),     cmocka_unit_test(test_ends_without_stop),
-		cmocka_unit_test(test_extreme),        cmocka_unit_test(test_colour_and_width),
-		cmocka_unit_test(test_style),          cmocka_unit_test(test_process),
-		cmocka_unit_test(test_summary),        cmocka_unit_test(test_summary_losses),
-		cmocka_unit_test(test_percent),        cmocka_unit_test(test_closed_pipe),
+		cmocka_unit_test(test_violation_line),   cmocka_unit_test(test_violation_verbose),
+		cmocka_unit_test(test_fired_line),       cmocka_unit_test(test_ends_without_stop),
+		cmocka_unit_test(test_extreme),          cmocka_unit_test(test_stacks),
+		cmocka_unit_test(test_colour_and_width), cmocka_unit_test(test_style),
+		cmocka_unit_test(test_process),          cmocka_unit_test(test_summary),
+		cmocka_unit_test(test_summary_losses),   cmocka_unit_test(test_percent),
+		cmocka_unit_test(test_closed_pipe),
 	};
 	const struct sigaction ignore = {.sa_handler = SIG_IGN};
 
