@@ -219,7 +219,7 @@ static int append_user_stack(struct trace_sink *sink, const struct violation *v,
 			       (unsigned long long)f->vaddr);
 	}
 	e.frames = (ctf_type_STRS){text, stack->nr};
-	return append(sink, CLASS_user_stack, v->raw.end_ns, &e);
+	return append(sink, TRACE_CLASS_user_stack, v->raw.end_ns, &e);
 }
 
 static int append_user_stacks(struct trace_sink *sink, const struct violation *v)
