@@ -108,7 +108,8 @@ struct control_tracee {
 	__u64 slot_magic;    /* the slot of a thread begins with it */
 	__u64 min_budget_ns; /* smallest budget of any section so far; may fall: the poll lemma */
 	__u32 attended; /* session.generation that the process has acted upon: CONTROL_ON_CALL */
-	__u32 pad;
+	__u32 heirs; /* children that took over this page's session and have a memfd of their own.
+			Atomic adds by them, once their page can be found; `wake` follows */
 	__u64 reserved[8]; /* zero */
 
 	/* Atomic adds. Losses of rings are in the rings. */

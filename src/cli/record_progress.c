@@ -15,7 +15,7 @@
 uint64_t record_progress_lost(const struct record_stats *s)
 {
 	return s->lost + s->lost_disk + s->lost_corrupt + s->lost_library + s->lost_kernel +
-	       s->corrupt_rings + s->missed_rings;
+	       s->corrupt_rings + s->missed_rings + s->missed_children;
 }
 
 void record_progress_begin(struct record_progress *p, bool is_on)
@@ -98,6 +98,8 @@ void record_progress_end(struct record_progress *p, const struct record_stats *s
 	say_count(s->lost_kernel, "lost by the kernel half (the trace says how)");
 	say_count(s->lapped_bytes, "bytes were overwritten before they were read");
 	say_count(s->corrupt_rings, "rings could not be read to their end");
+	say_count(s->missed_children,
+		  "children ended before they were found: their events are lost");
 	say_count(s->missed_rings, "rings went with their process before they were found");
 	say_count(s->denied, s->denied == 1 ? "process could not be looked into"
 					    : "processes could not be looked into");

@@ -223,6 +223,46 @@ static int child_match(pid_t pid, const struct proc_stat *st, void *arg)
 	return pid_set_has(set, st->parent) ? pid_set_add(set, pid) : 0;
 }
 
+static int task_children(struct pid_set *set, pid_t pid, const char *task)
+{
+	char path[96], text[4096];
+	FILE *f TOCSIN_CLEANUP(tocsin_fclosep) = NULL;
+	int r = 0, child;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/task/%.16s/children", (int)pid, task);
+	f = fopen(path, "re");
+	if (!f)
+		return -errno;
+	(void)setvbuf(f, text, _IOFBF, sizeof(text)); /* one read for most */
+	while (r == 0 && fscanf(f, "%d", &child) == 1)
+		r = pid_set_add(set, child);
+	return r;
+}
+
+int process_add_children(struct pid_set *set, pid_t pid)
+{
+	DIR *d TOCSIN_CLEANUP(closedirp) = NULL;
+	char path[64];
+	struct dirent *entry;
+	int r = -ENOENT;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
+	d = opendir(path);
+	if (!d)
+		return -errno;
+	while ((entry = readdir(d))) {
+		int one;
+
+		if (entry->d_name[0] == '.')
+			continue;
+		one = task_children(set, pid, entry->d_name);
+		if (one == -ENOMEM)
+			return one;
+		r = one == 0 ? 0 : r; /* a thread that has ended has none */
+	}
+	return r;
+}
+
 int process_add_descendants(struct pid_set *set)
 {
 	size_t before;

@@ -47,6 +47,10 @@ int process_find_all(struct pid_set *set);
  * -errno. */
 int process_add_descendants(struct pid_set *set);
 
+/** process_add_children() - add the children of a process, as the kernel lists them. Return: 0,
+ * -ENOENT it has ended or the kernel has no such list, -errno. */
+int process_add_children(struct pid_set *set, pid_t pid);
+
 /** process_exists() - is there a thread group of this id? A zombie does not count. */
 bool process_exists(pid_t pid);
 

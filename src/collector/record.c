@@ -29,7 +29,6 @@
 #include "../base/cleanup.h"
 #include "../base/clock.h"
 #include "record_kernel.h"
-#include "record_look.h"
 #include "record_wait.h"
 
 #define SCAN_NS            250000000ull /* between looks for new processes */
@@ -130,6 +129,8 @@ static int process_begin(struct recorder *rec, struct record_process *p, bool is
 	} else {
 		memcpy(p->library_lost_before, p->library_lost, sizeof(p->library_lost));
 		r = session_take(rec, p, &is_continued, err);
+		if (p->is_inherited) /* all of its life was ours */
+			memset(p->library_lost_before, 0, sizeof(p->library_lost_before));
 	}
 	if (r == 0)
 		r = record_process_refresh(rec, p);
@@ -190,6 +191,7 @@ static int add_found(void *arg, struct discovered *found)
 		a->failure = r;
 		return 0;
 	}
+	a->rec->nr_heirs_found += p->is_inherited;
 	record_process_link(a->rec, p);
 	a->nr++;
 	return 0;
@@ -263,10 +265,23 @@ static int arena_scan(struct recorder *rec)
 	return r;
 }
 
+static int children_add(struct recorder *rec, const struct pid_set *set)
+{
+	struct adding a = {.rec = rec};
+	int r = 0;
+
+	for (size_t i = 0; i < set->nr && r == 0; i++) {
+		int found = discover_process(set->pid[i], add_found, &a, NULL);
+
+		if (found == -ENOMEM)
+			r = found;
+	}
+	return r;
+}
+
 static int children_scan(struct recorder *rec)
 {
 	struct pid_set set TOCSIN_CLEANUP(pid_set_done) = {0};
-	struct adding a = {.rec = rec};
 	int r = 0;
 
 	for (struct record_process *p = rec->processes; p && r == 0; p = p->next)
@@ -274,11 +289,26 @@ static int children_scan(struct recorder *rec)
 			r = pid_set_add(&set, p->pid);
 	if (r == 0)
 		r = process_add_descendants(&set);
-	for (size_t i = 0; i < set.nr && r == 0; i++) {
-		int found = discover_process(set.pid[i], add_found, &a, NULL);
+	return r ?: children_add(rec, &set);
+}
 
-		if (found == -ENOMEM)
-			r = found;
+/* Children that a page announces may not live for long: those of its process, without a look at the
+ * whole machine. */
+static int heirs_scan(struct recorder *rec)
+{
+	int r = 0;
+
+	for (struct record_process *p = rec->processes; p && r == 0; p = p->next) {
+		struct pid_set set TOCSIN_CLEANUP(pid_set_done) = {0};
+
+		if (p->is_done || p->is_kernel || !record_process_heirs(p) || rec->is_stopping)
+			continue;
+		r = process_add_children(&set, p->pid);
+		if (r == -ENOENT) { /* it has ended, or the kernel does not say */
+			rec->scanned_ns = 0;
+			r = 0;
+		}
+		r = r ?: children_add(rec, &set);
 	}
 	return r;
 }
@@ -301,50 +331,6 @@ static int processes_scan(struct recorder *rec, uint64_t now_ns)
 	return rec->opts->wish.is_inherited ? children_scan(rec) : 0;
 }
 
-/* --- losses --- */
-
-static void say_lost(struct recorder *rec, const struct record_process *p, const char *name,
-		     uint64_t count, const char *sentence)
-{
-	struct record_event_lost event = {
-		.pid = (uint32_t)p->pid, .name = name, .count = count, .sentence = sentence};
-
-	if (count)
-		(void)record_trace_say(rec->trace, RECORD_EVENT_lost, &event); /* counted */
-}
-
-const struct record_loss_words record_library_losses[TRACEE_LOSS_NR] = {
-#define X(NAME, name, text) {#name, text},
-#include "../abi/tracee_losses.def"
-#undef X
-};
-
-static void process_losses(struct recorder *rec, struct record_process *p)
-{
-	uint64_t lost = 0, lost_else = 0;
-
-	record_process_losses(p);
-	for (uint32_t i = 0; i < p->nr_rings; i++) {
-		lost += p->ring[i]->lost;
-		lost_else += p->ring[i]->lost_else;
-	}
-	rec->stats.lost += lost;
-	if (p->is_kernel) {
-		rec->stats.kernel_lost += lost;
-		record_kernel_tell_losses(rec);
-	}
-	say_lost(rec, p, "ring", lost, "events lost: the ring was full");
-	say_lost(rec, p, "unwritten", lost_else,
-		 "events lost: the disk did not take them, or they made no sense");
-	for (unsigned i = 0; i < TRACEE_LOSS_NR; i++) {
-		uint64_t count = p->library_lost[i] - p->library_lost_before[i];
-
-		say_lost(rec, p, record_library_losses[i].name, count,
-			 record_library_losses[i].sentence);
-		rec->stats.lost_library += count;
-	}
-}
-
 /* --- draining --- */
 
 int record_process_end(struct recorder *rec, struct record_process *p, const char *what)
@@ -363,7 +349,9 @@ int record_process_end(struct recorder *rec, struct record_process *p, const cha
 			ring_reader_close(&ring->reader);
 		ring->is_open = false;
 	}
-	process_losses(rec, p);
+	record_process_tell_losses(rec, p);
+	(void)record_process_heirs(p); /* the last look */
+	rec->nr_heirs += p->heirs;
 	p->is_done = true;
 	if (p->is_kernel)
 		return r;
@@ -492,8 +480,9 @@ int record_poll(struct recorder *rec)
 {
 	uint64_t now_ns = clock_now_ns();
 	uint64_t bytes = 0;
-	int r = processes_scan(rec, now_ns);
+	int r = heirs_scan(rec);
 
+	r = r ?: processes_scan(rec, now_ns);
 	r = r ?: arena_scan(rec);
 	for (struct record_process *p = rec->processes; p && r == 0; p = p->next) {
 		if (p->is_done)
@@ -561,6 +550,7 @@ int record_stop(struct recorder *rec)
 		r = record_process_end(rec, p, "released");
 		ret = ret ?: r;
 	}
+	record_tell_missed(rec);
 	if (rec->has_tb)
 		say_clock(rec);
 	summary = (struct record_event_summary){

@@ -69,8 +69,9 @@ struct record_stats {
 	uint64_t kernel_events, kernel_lost; /* of `events` and `lost`, those of the kernel half */
 	uint64_t lapped_bytes;               /* overwritten before they were read */
 	uint64_t corrupt_rings;
-	uint64_t missed_rings; /* that their process gave up before they were opened */
-	uint64_t denied;       /* processes that may not be looked into */
+	uint64_t missed_children; /* that ended before they were found, known after record_stop() */
+	uint64_t missed_rings;    /* that their process gave up before they were opened */
+	uint64_t denied;          /* processes that may not be looked into */
 	uint64_t chunks;
 	int disk_failure; /* -errno: writing fails just now; 0: it does not */
 	int last_disk_failure;

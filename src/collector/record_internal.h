@@ -48,6 +48,7 @@ struct record_process {
 	bool is_ended;
 	uint64_t ended_ns; /* when that was seen; 0: not yet */
 	bool is_done;      /* ended, and all read */
+	bool is_inherited; /* it began with our session, taken over from its parent */
 	bool is_kernel;    /* no process at all, but the kernel half: no pid, no page */
 
 	/* Classes: copies, checked. */
@@ -64,6 +65,8 @@ struct record_process {
 	uint32_t nr_rings;
 	bool has_looked; /* at the ring table, with this wake */
 
+	uint32_t heirs;            /* that its page has announced so far, since we have it */
+	uint32_t heirs_before;     /* before */
 	uint32_t wake;             /* last seen */
 	const uint32_t *wake_word; /* mapped for futex_waitv() only; NULL: not */
 	uint64_t library_lost[TRACEE_LOSS_NR], library_lost_before[TRACEE_LOSS_NR];
@@ -93,6 +96,7 @@ struct recorder {
 	struct record_kernel_part *kernel; /* NULL: no kernel events */
 	struct record_stats stats;
 	unsigned nr_processes;
+	uint64_t nr_heirs, nr_heirs_found; /* announced by processes that are done; found */
 	uint64_t session_id;
 	uint64_t begun_ns, chunk_ns, scanned_ns;
 	uint64_t chunk_bytes;
@@ -108,6 +112,15 @@ int record_process_end(struct recorder *rec, struct record_process *p, const cha
 
 /** record_process_link() - the recording owns it from now on. */
 void record_process_link(struct recorder *rec, struct record_process *p);
+
+/* --- record_losses.c --- */
+
+/** record_process_tell_losses() - of one that is done. */
+void record_process_tell_losses(struct recorder *rec, struct record_process *p);
+
+/** record_tell_missed() - children that made a page with our session and were gone before we came:
+ * their events are lost, and nobody knows how many. */
+void record_tell_missed(struct recorder *rec);
 
 /* --- record_session.c --- */
 
@@ -141,6 +154,10 @@ void record_process_free(struct record_process *p);
 
 /** record_process_refresh() - classes and rings that came. Return: 0, or -errno. */
 int record_process_refresh(struct recorder *rec, struct record_process *p);
+
+/** record_process_heirs() - read how many children took over its session. Return: are there more
+ * than at the last look? */
+bool record_process_heirs(struct record_process *p);
 
 /** record_process_losses() - read the library's counters. */
 void record_process_losses(struct record_process *p);

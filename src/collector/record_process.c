@@ -253,7 +253,7 @@ static int ring_add(struct recorder *rec, struct record_process *p, uint32_t pla
 	char text[160], why[64];
 	int r = ring_file_open(p, entry, &fd);
 
-	if (r < 0 && record_process_has_ended(p)) {
+	if (r == -ESRCH || (r < 0 && record_process_has_ended(p))) {
 		/* It was gone before we came: its records with it. */
 		rec->stats.missed_rings++;
 		return 0;
@@ -309,6 +309,19 @@ static int rings_read(struct recorder *rec, struct record_process *p, uint32_t n
 	return r;
 }
 
+bool record_process_heirs(struct record_process *p)
+{
+	uint32_t heirs, before = p->heirs;
+
+	if (p->is_kernel || control_file_read(&p->page, offsetof(struct control_tracee, heirs),
+					      &heirs, sizeof(heirs)))
+		return false; /* as of the last look */
+	if (!p->has_looked && !p->is_inherited)
+		p->heirs_before = heirs;
+	p->heirs = heirs - p->heirs_before;
+	return p->heirs != before;
+}
+
 int record_process_refresh(struct recorder *rec, struct record_process *p)
 {
 	struct {
@@ -328,6 +341,8 @@ int record_process_refresh(struct recorder *rec, struct record_process *p)
 	if (!p->is_silent && (now.nr_classes > p->nr_classes || !p->shape))
 		r = classes_read(rec, p, now.nr_classes, now.class_bytes);
 	(void)session_answered(rec, p); /* asked again next time */
+	if (!p->has_looked)
+		(void)record_process_heirs(p); /* where the count begins */
 	if (r == 0 && (!p->has_looked || now.wake != p->wake)) {
 		r = rings_read(rec, p, now.nr_rings);
 		p->wake = now.wake;

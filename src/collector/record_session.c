@@ -147,6 +147,7 @@ int session_take(struct recorder *rec, struct record_process *p, bool *ret_conti
 		r = session_read(p);
 	if (!r) {
 		*ret_continued = p->session.session_id != 0;
+		p->is_inherited = p->session.session_id && p->session.session_id == rec->session_id;
 		r = layout_choose(&p->session, wish->contexts, &p->layout_number);
 	}
 	if (r == -ENOSPC)

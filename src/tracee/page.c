@@ -340,9 +340,34 @@ static int replace(struct new_page *n)
 	return 0;
 }
 
+/* The head of the page of the parent whose session a child takes over, mapped once more: the
+ * child's own page is about to take its place. NULL: nobody will be told, and the collector finds
+ * the child when it looks. */
+static struct control_page *parent_keep(struct control_page *old)
+{
+	void *head;
+
+	if (!old ||
+	    !(__atomic_load_n(&old->session.flags, __ATOMIC_RELAXED) & CONTROL_SESSION_INHERIT))
+		return NULL;
+	head = mremap(old, 0, CONTROL_RINGS_AT, MREMAP_MAYMOVE); /* of shared memory: a copy */
+	return head == MAP_FAILED ? NULL : head;
+}
+
+/* The page of this child can be found: its parent's collector may want to, soon. */
+static void parent_tell(struct control_page *parent)
+{
+	__atomic_fetch_add(&parent->tracee.heirs, 1, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&parent->tracee.wake, 1, __ATOMIC_RELEASE);
+	if (__atomic_load_n(&parent->session.is_waiting, __ATOMIC_RELAXED))
+		(void)syscall(SYS_futex, &parent->tracee.wake, FUTEX_WAKE, INT32_MAX, NULL, NULL,
+			      0);
+}
+
 int page_make(void)
 {
 	const struct control_page *old = tracee.page;
+	struct control_page *parent = NULL;
 	struct new_page n = {.fd = -1};
 	int r = new_in_arena(&n);
 
@@ -359,10 +384,14 @@ int page_make(void)
 		n.page->session.nr_layouts = 1; /* the empty one */
 		inherit_session(n.page, old);
 		fill_in(n.page);
+		if (n.fd >= 0) /* the arena tells its collector */
+			parent = parent_keep(tracee.page);
 		if (old)
 			r = replace(&n);
 	}
 	if (r) {
+		if (parent)
+			(void)munmap(parent, CONTROL_RINGS_AT);
 		(void)munmap(n.page, CONTROL_BYTES); /* ours, whole: cannot fail */
 		if (n.fd >= 0)
 			(void)close(n.fd); /* a memfd: nothing to flush */
@@ -377,6 +406,10 @@ int page_make(void)
 	__atomic_store_n(&n.page->tracee.magic, CONTROL_MAGIC, __ATOMIC_RELEASE);
 	if (n.fd < 0)
 		arena_announce(n.place, n.offset);
+	if (parent) {
+		parent_tell(parent);
+		(void)munmap(parent, CONTROL_RINGS_AT); /* ours, whole: cannot fail */
+	}
 	__atomic_store_n(&tracee.rings->owner, (void *)&tracee, __ATOMIC_RELEASE);
 	return 0;
 }

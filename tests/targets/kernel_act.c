@@ -6,8 +6,10 @@
  *	kernel_act order N		the same, each between two events act:before and act:after
  *	kernel_act fork N K		N children in turn, each with K such calls, which end with
  *					status i % 100
- *	kernel_act write N FILE		N times 8192 bytes to FILE, past the page cache, each for
- *itself kernel_act wait FILE N		waits for FILE, then as calls
+ *	kernel_act write N FILE		N writes of 8192 bytes to FILE, past the page cache
+ *	kernel_act wait FILE N		waits for FILE, then as calls
+ *	kernel_act heirs FILE N K US	waits for FILE, then N children in turn, each with K events
+ *					act:heir, which live US microseconds from then on
  *
  * The last line says what was done. Built twice: with libtocsin, and without (order needs it).
  */
@@ -89,6 +91,38 @@ static int writes(uint64_t n, const char *path)
 	return close(fd) ? 1 : 0;
 }
 
+static void file_wait(const char *path)
+{
+	struct timespec t = {.tv_nsec = 1000000};
+
+	while (access(path, F_OK))
+		(void)nanosleep(&t, NULL);
+}
+
+static int heirs(char **arg)
+{
+	uint64_t n = strtoull(arg[1], NULL, 10), k = strtoull(arg[2], NULL, 10);
+
+	EVENT("parent", 0);
+	file_wait(arg[0]);
+	EVENT("parent", 1); /* its ring is there before the children are */
+	(void)usleep(200000);
+	for (uint64_t i = 0; i < n; i++) {
+		pid_t pid = fork();
+
+		if (pid == 0) {
+			for (uint64_t e = 0; e < k; e++)
+				EVENT("heir", i);
+			(void)usleep((useconds_t)strtoull(arg[3], NULL, 10));
+			_exit(0);
+		}
+		if (pid < 0 || waitpid(pid, NULL, 0) != pid)
+			return 1;
+	}
+	(void)printf("{\"heirs\": %" PRIu64 "}\n", n);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	const char *mode = argc > 2 ? argv[1] : "";
@@ -103,11 +137,10 @@ int main(int argc, char **argv)
 	else if (!strcmp(mode, "write") && argc > 3)
 		return writes(n, argv[3]);
 	else if (!strcmp(mode, "wait") && argc > 3) {
-		struct timespec t = {.tv_nsec = 1000000};
-
-		while (access(argv[2], F_OK))
-			(void)nanosleep(&t, NULL);
+		file_wait(argv[2]);
 		calls(strtoull(argv[3], NULL, 10));
+	} else if (!strcmp(mode, "heirs") && argc > 5) {
+		return heirs(argv + 2);
 	} else
 		return 2;
 	return 0;

@@ -319,5 +319,37 @@ def _(run):
     check(not os.path.exists(f"{run.scratch}/t"), "a trace")
 
 
+def heirs(run, count, life_us, *args):
+    """Children of a process that is recorded with -p: how many are in the trace, and how many it says are not."""
+    trace, go = f"{run.scratch}/trace", f"{run.scratch}/go{count}-{life_us}"
+    target = run.own(Program([act("kernel_act"), "heirs", go, str(count), "10", str(life_us)]))
+    time.sleep(0.3)
+    program = run.own(Program([TOCSIN, "record", "-p", str(target.pid), "-o", trace, *args], stdin=subprocess.DEVNULL))
+    check(wait_for(lambda: "recording" in program.err.text()), program.err.text())
+    time.sleep(0.3)
+    pathlib.Path(go).touch()
+    check_equal(target.wait(60), 0, "the program")
+    status = program.wait(20)
+    read = Read(trace)
+    shutil.rmtree(trace)
+    per_child = collections.Counter(e["n"] for e in read.of("act:heir"))
+    check_equal(set(per_child.values()) - {10}, set(), "a child is in the trace with all of its events, or not at all")
+    missed = sum(int(e["count"]) for e in read.session("lost") if e["name"] == '"children"')
+    rings = re.search(r"(\d+) rings went with their process", program.err.text())
+    return len(per_child), missed + (int(rings[1]) if rings else 0), status
+
+
+@suite.test("children of a process that was running: found at once, or counted")
+def _(run):
+    found, missed, _ = heirs(run, 30, 40000)
+    run.note(f"of 30 that live 40 ms {found} were found")
+    check_equal(found + missed, 30, "found + missed, of children that live 40 ms")
+    check(found >= 20, f"only {found} of 30 children that live 40 ms were found")
+    found, missed, status = heirs(run, 300, 0, "--strict")
+    run.note(f"of 300 that live for 10 events {found} were found")
+    check_equal(found + missed, 300, "found + missed, of children that are gone at once")
+    check_equal(status, 4 if missed else 0, "--strict")
+
+
 if __name__ == "__main__":
     suite.main()
