@@ -462,8 +462,10 @@ static void processes_reap(struct recorder *rec)
 static void interval_adapt(struct recorder *rec, uint64_t bytes)
 {
 	uint64_t most_ns = rec->kernel ? INTERVAL_KERNEL_NS : INTERVAL_MOST_NS;
+	/* A ring whose watermark was passed while the others were read does not wake us again. */
+	uint64_t busy = rec->opts->wish.ring_bytes / 8;
 
-	if (bytes >= BUSY_BYTES)
+	if (bytes >= BUSY_BYTES || (busy && bytes >= busy))
 		rec->interval_ns = INTERVAL_LEAST_NS;
 	else if (rec->interval_ns < most_ns / 2)
 		rec->interval_ns *= 2;

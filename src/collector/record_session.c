@@ -31,6 +31,14 @@ int record_wish_rule(struct record_wish *wish, const char *glob, unsigned level,
 	return 0;
 }
 
+/* What threads without restartable sequences share is no smaller than what the others have each. */
+static uint64_t side_bytes_for(uint64_t ring_bytes)
+{
+	uint64_t bytes = ring_bytes < RING_SIDE_BYTES_MAX ? ring_bytes : RING_SIDE_BYTES_MAX;
+
+	return bytes && bytes < RING_SIDE_BYTES_MIN ? RING_SIDE_BYTES_MIN : bytes;
+}
+
 static void session_fill(struct control_session *s, const struct record_wish *wish, uint64_t id)
 {
 	s->abi = CONTROL_ABI;
@@ -41,7 +49,7 @@ static void session_fill(struct control_session *s, const struct record_wish *wi
 	s->mode = wish->mode;
 	s->block_ns = wish->block_ns;
 	s->ring_bytes = wish->ring_bytes;
-	s->side_bytes = wish->side_bytes;
+	s->side_bytes = wish->side_bytes ?: side_bytes_for(wish->ring_bytes);
 	s->watermark = (uint32_t)(wish->ring_bytes / 8);
 	s->is_waiting = 1; /* we sleep most of the time, and a wake too many costs little */
 }

@@ -18,6 +18,7 @@ static void params_get(int index, struct ring_params *p)
 	uint64_t bytes = is_side ? s->side_bytes : s->ring_bytes;
 	uint64_t least = is_side ? RING_SIDE_BYTES_MIN : RING_BYTES_MIN;
 	uint64_t most = is_side ? RING_SIDE_BYTES_MAX : RING_BYTES_MAX;
+	uint32_t watermark = s->watermark;
 
 	if (!bytes)
 		bytes = RING_BYTES_DEFAULT;
@@ -27,11 +28,15 @@ static void params_get(int index, struct ring_params *p)
 		bytes &= bytes - 1;
 	if (bytes < least)
 		bytes = least;
+	/* One watermark for rings of two sizes. An eighth is reached before a side ring runs out
+	 * of slots, however short its records. */
+	if (watermark > bytes / 8)
+		watermark = (uint32_t)(bytes / 8);
 	*p = (struct ring_params){
 		.kind = is_side ? RING_SIDE : RING_INDEXED,
 		.mode = s->mode <= CONTROL_MODE_BLOCK ? s->mode : CONTROL_MODE_DISCARD,
 		.index = is_side ? 0 : (uint32_t)index,
-		.watermark = s->watermark,
+		.watermark = watermark,
 		.data_bytes = bytes,
 		.block_ns = s->block_ns,
 		.fd = -1,

@@ -175,6 +175,15 @@ def _(run):
     check(numbers and all(n % 2 for n in numbers), f"even among them: {numbers[:20]}")
 
 
+@suite.test("without restartable sequences nothing is lost, whatever the size of the rings")
+def _(run):
+    for size in ("64K", "4M", "16M", "1G"):
+        trace = f"{run.scratch}/trace{size}"
+        program = recorded(run, "--ring-size", size, "-o", trace, "--", str(target_path("record_emit")), "bursts", "40000", "1000",
+                           env={"TOCSIN_RSEQ": "0"})
+        check_equal(Read(trace).numbers, list(range(40000)), f"{size}: {program.err.text()}")
+
+
 @suite.test("what a full ring drops is counted exactly, in the packets and in the summary")
 def _(run):
     trace = f"{run.scratch}/trace"
