@@ -17,30 +17,9 @@
 #include "../abi/control.h"
 #include "../base/cleanup.h"
 #include "complaint.h"
-/* bpftool's generated code is not ours to mend */
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wsign-conversion"
-#pragma GCC diagnostic ignored "-Wcast-qual"
-#include "record.skel.h"
-#pragma GCC diagnostic pop
+#include "record_kernel.h"
 
 #define CPUS_MAX 8192
-
-struct ring_map {
-	unsigned cpu;
-	int fd;
-};
-
-struct record_kernel {
-	struct record_bpf *skel;
-	struct bpf_link **link; /* of tracepoints */
-	uint32_t nr_links;
-	struct ring_map *ring;
-	unsigned nr_rings;
-	bool is_on;
-	uint64_t missed;    /* by the kernel while it was on, in the times before this one */
-	uint64_t missed_at; /* its counters when it was switched on */
-};
 
 /* The program of an event of the groups, and its link's place. */
 struct hook {
@@ -349,6 +328,6 @@ int record_kernel_ring(const struct record_kernel *k, unsigned i, unsigned *ret_
 void record_kernel_losses(struct record_kernel *k, uint64_t ret_loss[KERNEL_LOSS_NR])
 {
 	for (int i = 0; i < KERNEL_LOSS_NR; i++)
-		ret_loss[i] = __atomic_load_n(&k->skel->bss->losses[i], __ATOMIC_RELAXED);
+		ret_loss[i] = __atomic_load_n(&k->skel->data_losses->losses[i], __ATOMIC_RELAXED);
 	ret_loss[KERNEL_LOSS_RECURSION] = k->missed + (k->is_on ? misses(k) - k->missed_at : 0);
 }

@@ -87,7 +87,7 @@ const volatile __u32 group_shift; /* overwriting rings: log2 of a group's bytes;
 const volatile __u32 nr_groups = 1;
 
 /* Written by anybody, rarely. */
-__u64 losses[KERNEL_LOSS_NR];
+__u64 losses[KERNEL_LOSS_NR] SEC(".data.losses") = {0};
 
 INLINE void lose(enum kernel_loss which)
 {

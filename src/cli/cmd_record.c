@@ -10,6 +10,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "../base/cleanup.h"
 #include "../base/clock.h"
 #include "../base/parse.h"
 #include "../collector/record.h"
@@ -90,7 +91,8 @@ static const struct opt options[] = {
 	 &wanted.recover, 0, 0, NULL},
 	{.kind = OPT_GROUP, .name = "Flight recorder"},
 	{OPT_FLAG, 0, "flight", NULL, "switch the flight recorder of the processes on, and end",
-	 "Their rings overwrite the oldest events from then on. tocsin snapshot writes what is in them; --flight --off ends it.",
+	 "Their rings overwrite the oldest events from then on. tocsin snapshot writes what is in them; --flight --off ends it. "
+	 "With -k, kernel events too: one recorder a machine, of the processes or of all, which --flight --off without a process ends.",
 	 &wanted.flight, 0, 0, NULL},
 	{OPT_FLAG, 0, "off", NULL, "with --flight, switch it off", NULL, &wanted.off, 0, 0, NULL},
 	{.kind = OPT_GROUP, .name = "End"},
@@ -333,8 +335,29 @@ static int record_run(struct run *run, const struct record_options *opts, char *
 	return status;
 }
 
+/* The machine's recorder of kernel events, of the processes that were named, or of all. */
+static int flight_kernel(const pid_t *pid)
+{
+	struct record_kernel_options opts = wanted.args.kernel_options;
+	struct tocsin_err err = {0};
+	struct run none = {0};
+	int r;
+
+	opts.is_overwriting = true;
+	opts.with_self = true; /* this process ends, and its number goes to another */
+	opts.is_all = !wanted.pid.nr;
+	r = record_kernel_flight(wanted.off ? NULL : &opts, pid, wanted.pid.nr, wanted.follow,
+				 &err);
+	return r ? cli_fail((enum cli_status)status_of_failure(&none, r), &err) : CLI_OK;
+}
+
 static int flight_run(void)
 {
+	bool has_kernel = wanted.args.kernel.nr || (wanted.off && !wanted.pid.nr);
+	pid_t *pids TOCSIN_CLEANUP(tocsin_free_voidp) = calloc(wanted.pid.nr + 1, sizeof(*pids));
+
+	if (!pids)
+		return CLI_FAILED;
 	for (size_t i = 0; i < wanted.pid.nr; i++) {
 		struct tocsin_err err = {0};
 		struct run none = {0};
@@ -344,12 +367,15 @@ static int flight_run(void)
 		if (tocsin_parse_u64(wanted.pid.item[i], &pid) || !pid || pid > INT_MAX)
 			return cli_usage(&cmd_record_usage, "'%s' is no process id",
 					 wanted.pid.item[i]);
+		pids[i] = (pid_t)pid;
 		wanted.args.wish.mode = CONTROL_MODE_OVERWRITE;
 		r = record_flight(wanted.off ? NULL : &wanted.args.wish, (pid_t)pid, &err);
+		if (r == -ENOENT && has_kernel)
+			continue; /* it is not linked: its kernel events are there */
 		if (r)
 			return cli_fail((enum cli_status)status_of_failure(&none, r), &err);
 	}
-	return CLI_OK;
+	return has_kernel ? flight_kernel(pids) : CLI_OK;
 }
 
 static int rotate_read(struct record_options *opts)
@@ -372,12 +398,13 @@ static int options_check(bool has_child)
 {
 	bool named = wanted.pid.nr || wanted.all || has_child;
 
-	if (!named && !wanted.args.kernel.nr)
+	if (!named && !wanted.args.kernel.nr && !(wanted.flight && wanted.off))
 		return cli_usage(
 			&cmd_record_usage,
 			"no process to record: give -p PID, -- CMD, -a for all, or -k for kernel events");
-	if (wanted.flight && (wanted.all || has_child || !wanted.pid.nr))
-		return cli_usage(&cmd_record_usage, "--flight goes with -p PID");
+	if (wanted.flight && (wanted.all || has_child))
+		return cli_usage(&cmd_record_usage,
+				 "--flight goes with -p PID, or -k for kernel events");
 	if (wanted.off && !wanted.flight)
 		return cli_usage(&cmd_record_usage, "--off goes with --flight");
 	if (wanted.zstd && !record_chunk_has_zstd())

@@ -11,12 +11,14 @@
 static struct {
 	struct opt_strings pid;
 	const char *dir;
-	bool quiet;
+	bool kernel, quiet;
 } wanted = {.dir = "snapshot"};
 
 static const struct opt options[] = {
 	{OPT_STRINGS, 'p', "pid", "PID", "of this process; may be given again", NULL, &wanted.pid,
 	 0, 0, NULL},
+	{OPT_FLAG, 'k', "kernel", NULL, "of the machine's flight recorder of kernel events", NULL,
+	 &wanted.kernel, 0, 0, NULL},
 	{OPT_STRING, 'o', "output", "DIR", "write the trace to DIR, which is made or is empty",
 	 NULL, &wanted.dir, 0, 0, "snapshot"},
 	{OPT_FLAG, 'q', "quiet", NULL, "no summary", NULL, &wanted.quiet, 0, 0, NULL},
@@ -25,13 +27,14 @@ static const struct opt options[] = {
 
 static const char *const examples[] = {
 	"tocsin snapshot -p 4711 -o late",
+	"tocsin snapshot -k -p 4711 -o both",
 	"tocsin snapshot -p 4711 -p 4712 -o both && babeltrace2 both",
 	NULL,
 };
 
 const struct opt_command cmd_snapshot_usage = {
 	CLI_COMMAND(snapshot),
-	.usage = "-p PID [-o DIR]",
+	.usage = "[-p PID] [-k] [-o DIR]",
 	.examples = examples,
 	.options = options,
 };
@@ -57,6 +60,16 @@ static int snapshot_all(struct recorder *rec)
 		if (r)
 			return cli_fail(CLI_USAGE, &err);
 	}
+	if (wanted.kernel) {
+		struct tocsin_err err = {0};
+		int r = record_snapshot_kernel(rec, &err);
+
+		if (r)
+			return cli_fail(r == -ENOENT || r == -EPERM || r == -EACCES || r == -EPROTO
+						? CLI_USAGE
+						: CLI_FAILED,
+					&err);
+	}
 	return CLI_OK;
 }
 
@@ -70,8 +83,9 @@ int cmd_snapshot(int argc, char **argv)
 	int operands, after, status, r;
 
 	status = cli_parse(&cmd_snapshot_usage, argc, argv, &operands, &after);
-	if (status < 0 && (operands < argc || !wanted.pid.nr))
-		status = cli_usage(&cmd_snapshot_usage, "of which process? give -p PID");
+	if (status < 0 && (operands < argc || !(wanted.pid.nr || wanted.kernel)))
+		status = cli_usage(&cmd_snapshot_usage,
+				   "of which process? give -p PID, or -k for kernel events");
 	if (status < 0) {
 		opts.trace.dir = wanted.dir;
 		r = record_open(&opts, NULL, NULL, &err, &rec);

@@ -124,6 +124,23 @@ int record_snapshot(struct recorder *rec, pid_t pid, struct tocsin_err *err);
 int record_flight(const struct record_wish *wish, pid_t pid, struct tocsin_err *err);
 
 /**
+ * record_kernel_flight() - switch the machine's flight recorder of kernel events on (or off).
+ * @opts:   is_overwriting must be true; NULL: off
+ * @pid:    whose events, unless is_all; lent
+ * @follow: and those of the processes that they make
+ *
+ * It goes on when this process ends, until it is switched off or the machine stops.
+ *
+ * Return: 0, -EEXIST it is on already, -ENOENT it is not, or as record_open().
+ */
+int record_kernel_flight(const struct record_kernel_options *opts, const pid_t *pid, size_t nr,
+			 bool follow, struct tocsin_err *err);
+
+/** record_snapshot_kernel() - as record_snapshot(), of kernel events. Return: 0, -ENOENT none runs,
+ * -errno. */
+int record_snapshot_kernel(struct recorder *rec, struct tocsin_err *err);
+
+/**
  * record_arena() - a place for the control pages and rings of programs that are about to be
  * started.
  * @ret_fd: lent; they inherit it, and find its number in the environment variable ARENA_ENV

@@ -10,6 +10,7 @@
 #include <sys/random.h>
 
 #include "../base/clock.h"
+#include "record_kernel.h"
 #include "record_wait.h"
 
 #define CALL_TRIES   50
@@ -97,7 +98,7 @@ int record_flight(const struct record_wish *wish, pid_t pid, struct tocsin_err *
 
 /* --- snapshots --- */
 
-static int snapshot_rings(struct recorder *rec, struct record_process *p)
+int record_snapshot_rings(struct recorder *rec, struct record_process *p)
 {
 	int r = record_process_refresh(rec, p);
 
@@ -106,6 +107,7 @@ static int snapshot_rings(struct recorder *rec, struct record_process *p)
 			ring_reader_bound(&p->ring[i]->reader);
 	if (r == 0 && rec->has_tb && timebase_measure(&rec->tb) > TIMEBASE_SAME)
 		record_trace_redraw(rec->trace);
+	record_kernel_measured(rec);
 	for (uint32_t i = 0; i < p->nr_rings && r == 0; i++) {
 		int64_t got = 0;
 
@@ -143,7 +145,7 @@ static int snapshot_found(void *arg, struct discovered *found)
 		return 0;
 	}
 	record_say(f->rec, p, "attached", "a snapshot");
-	r = snapshot_rings(f->rec, p);
+	r = record_snapshot_rings(f->rec, p);
 	record_process_link(f->rec, p);
 	f->nr++;
 	return record_process_end(f->rec, p, "released") ?: r;
@@ -159,4 +161,14 @@ int record_snapshot(struct recorder *rec, pid_t pid, struct tocsin_err *err)
 	if (rec->stats.disk_failure)
 		return rec->stats.disk_failure;
 	return r == 0 ? no_library(pid, err) : f.nr ? 0 : f.failure;
+}
+
+int record_snapshot_kernel(struct recorder *rec, struct tocsin_err *err)
+{
+	int r = record_kernel_snapshot(rec, err);
+
+	for (struct record_process *p = rec->processes; p && !r; p = p->next)
+		if (p->is_kernel)
+			r = record_process_end(rec, p, "released");
+	return r ?: rec->stats.disk_failure;
 }

@@ -113,6 +113,11 @@ int record_process_end(struct recorder *rec, struct record_process *p, const cha
 /** record_process_link() - the recording owns it from now on. */
 void record_process_link(struct recorder *rec, struct record_process *p);
 
+/* --- record_flight.c --- */
+
+/** record_snapshot_rings() - copy what is in a process's rings now. Return: 0, or -errno. */
+int record_snapshot_rings(struct recorder *rec, struct record_process *p);
+
 /* --- record_losses.c --- */
 
 /** record_process_tell_losses() - of one that is done. */

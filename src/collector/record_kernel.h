@@ -41,6 +41,10 @@ int record_kernel_convert(struct recorder *rec, struct record_ring *ring,
 /** record_kernel_measured() - the clocks were measured. */
 void record_kernel_measured(struct recorder *rec);
 
+/** record_kernel_snapshot() - what is in the flight recorder's rings. Return: 0, -ENOENT there is
+ * none, -EPROTO, -errno; @err has the sentence. */
+int record_kernel_snapshot(struct recorder *rec, struct tocsin_err *err);
+
 void record_kernel_end(struct recorder *rec);
 
 #endif

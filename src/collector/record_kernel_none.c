@@ -67,3 +67,21 @@ void record_kernel_end(struct recorder *rec)
 {
 	(void)rec;
 }
+
+int record_kernel_flight(const struct record_kernel_options *opts, const pid_t *pid, size_t nr,
+			 bool follow, struct tocsin_err *err)
+{
+	(void)opts;
+	(void)pid;
+	(void)nr;
+	(void)follow;
+	return tocsin_err_fail(-ENOTSUP, err,
+			       "this tocsin was built without its kernel half: no kernel events");
+}
+
+int record_kernel_snapshot(struct recorder *rec, struct tocsin_err *err)
+{
+	(void)rec;
+	return tocsin_err_fail(-ENOENT, err,
+			       "this tocsin was built without its kernel half: no kernel events");
+}

@@ -319,6 +319,40 @@ def _(run):
     check(not os.path.exists(f"{run.scratch}/t"), "a trace")
 
 
+@suite.test("the flight recorder goes on by itself, and a snapshot has the newest, beside the program's")
+def _(run):
+    trace, go = f"{run.scratch}/trace", f"{run.scratch}/go"
+    pins = "/sys/fs/bpf/tocsin-flight"
+    check(not os.path.exists(pins), "a flight recorder runs here already")
+    run.defer(lambda: os.path.exists(pins) and subprocess.run([TOCSIN, "record", "--flight", "--off"], check=False))
+    target = run.own(Program([act("kernel_act"), "heirs", go, "3", "10", "1000"]))
+    time.sleep(0.3)
+    on = ["--flight", "-k", "syscall:enter", "--ring-size", "64K", "-p", str(target.pid)]
+    recorded(run, *on)
+    again = recorded(run, *on, status=2)
+    check("running already" in again.err.text(), again.err.text())
+    time.sleep(1.5)  # it looks for the file all the time: the ring goes round
+    for round_ in range(2):
+        done = subprocess.run([TOCSIN, "snapshot", "-k", "-p", str(target.pid), "-o", trace], capture_output=True, text=True, timeout=60)
+        check_equal(done.returncode, 0, done.stderr)
+        read = Read(trace)
+        shutil.rmtree(trace)
+        calls = [e.call for e in read.of("syscall:enter")]
+        check(len(calls) > 300 and set(calls[1:]) <= {"access", "clock_nanosleep", "write", "mmap", "munmap"}, f"{len(calls)} calls, {set(calls)}")
+        check_equal({e["pid"] for e in read.of("syscall:enter")}, {target.pid}, "whose")
+        # The rings of two CPUs reach back to different times: the newest are in one of them.
+        steady = [c for c in calls if c in ("access", "clock_nanosleep")][-200:]
+        check(all(a != b for a, b in zip(steady, steady[1:])), "they alternate: none is missing in between")
+    pathlib.Path(go).touch()
+    check_equal(target.wait(20), 0, "the program")
+    recorded(run, "--flight", "--off")
+    check(not os.path.exists(pins), "pins stay")
+    recorded(run, "--flight", "--off", status=2)
+    done = subprocess.run([TOCSIN, "snapshot", "-k", "-o", trace], capture_output=True, text=True, timeout=60)
+    check_equal(done.returncode, 2, done.stderr)
+    check("no flight recorder of kernel events is running" in done.stderr, done.stderr)
+
+
 def heirs(run, count, life_us, *args):
     """Children of a process that is recorded with -p: how many are in the trace, and how many it says are not."""
     trace, go = f"{run.scratch}/trace", f"{run.scratch}/go{count}-{life_us}"
