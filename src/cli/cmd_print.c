@@ -24,7 +24,7 @@
 
 static struct {
 	struct opt_strings events;
-	const char *where, *from, *to, *time;
+	const char *where, *from, *to, *time, *reader;
 	uint64_t pid, tid, count;
 	bool is_json, is_following, is_strict;
 } wanted;
@@ -54,6 +54,11 @@ static const struct opt options[] = {
 	 "Ends with the summary that a recording ends with, or on Ctrl-C. Streams come to the disk "
 	 "at different times: an event is held back for 2 s, so that the order of time holds.",
 	 &wanted.is_following, 0, 0, NULL},
+	{OPT_STRING, 0, "reader", "READER", "who reads: auto, own, babeltrace2 or a plugin",
+	 "own: the reader of tocsin, for directories with a CTF trace. babeltrace2: the plugin of "
+	 "babeltrace2's library that knows the input best. PLUGIN.CLASS: that one of its sources, "
+	 "such as text.dmesg. auto: our own where it can, else babeltrace2.",
+	 &wanted.reader, 0, 0, "auto"},
 	{.kind = OPT_GROUP, .name = "Output"},
 	{OPT_STRING, 0, "time", "FORM", "how times are written: clock, date or seconds", NULL,
 	 &wanted.time, 0, 0, "clock"},
@@ -279,10 +284,32 @@ static int time_form(enum print_time *ret_time)
 		       : -1;
 }
 
-/* The first event of the traces, for times that are relative to it. */
-static int start_find(const char *const *paths, size_t nr, int64_t *ret_ns, struct tocsin_err *err)
+static int reader_get(struct trace_options *o)
 {
-	const struct trace_options all = {.from_ns = INT64_MIN, .to_ns = INT64_MAX};
+	static const char *const readers[] = {"auto", "own", "babeltrace2"};
+
+	for (unsigned i = 0; i < 3; i++) {
+		if (!wanted.reader || strcmp(wanted.reader, readers[i]) == 0) {
+			o->reader = (enum trace_reader)i;
+			return -1;
+		}
+	}
+	if (!strchr(wanted.reader, '.'))
+		return cli_usage(&cmd_print_usage,
+				 "--reader wants auto, own, babeltrace2 or PLUGIN.CLASS, not "
+				 "'%.40s'",
+				 wanted.reader);
+	o->reader = TRACE_READER_BABELTRACE2;
+	o->plugin = wanted.reader;
+	return -1;
+}
+
+/* The first event of the traces, for times that are relative to it. */
+static int start_find(const struct trace_options *o, const char *const *paths, size_t nr,
+		      int64_t *ret_ns, struct tocsin_err *err)
+{
+	const struct trace_options all = {
+		.from_ns = INT64_MIN, .to_ns = INT64_MAX, .reader = o->reader, .plugin = o->plugin};
 	const struct trace_event *e;
 	struct trace *t;
 	int state, r = trace_open(paths, nr, &all, err, &t);
@@ -310,7 +337,7 @@ static int range_set(struct trace_options *o, const char *const *paths, size_t n
 		return cli_usage(&cmd_print_usage, "--to wants a time, not '%.60s'", wanted.to);
 	if (((wanted.from && from.kind != WHEN_ABSOLUTE) ||
 	     (wanted.to && to.kind != WHEN_ABSOLUTE)) &&
-	    start_find(paths, nr, &start_ns, &err) < 0)
+	    start_find(o, paths, nr, &start_ns, &err) < 0)
 		return cli_fail(CLI_USAGE, &err);
 	if (wanted.from)
 		o->from_ns = print_when_ns(&from, start_ns);
@@ -358,6 +385,8 @@ static int print_run(const char *const *paths, size_t nr)
 	enum print_time form;
 	int status = time_form(&form);
 
+	if (status < 0)
+		status = reader_get(&o);
 	if (status < 0)
 		status = range_set(&o, paths, nr);
 	if (status >= 0)

@@ -17,11 +17,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "../base/cleanup.h"
 #include "../ctf/read.h"
 #include "find.h"
+#include "foreign.h"
 
 _Static_assert((int)TRACE_EVENT == CTF_EVENT && (int)TRACE_LOSS == CTF_LOSS &&
 		       (int)TRACE_WAIT == CTF_WAIT && (int)TRACE_END == CTF_END &&
@@ -32,9 +35,10 @@ _Static_assert((int)TRACE_EVENT == CTF_EVENT && (int)TRACE_LOSS == CTF_LOSS &&
 #define WAKE_NS 20000000ll
 
 struct source {
-	struct ctf_input *input; /* lent from its reader */
+	struct ctf_input *input; /* lent from its reader, or foreign */
 	struct ctf_reader *reader;
-	int64_t t_ns; /* of its item */
+	struct foreign *foreign; /* owned; NULL: it is the reader's */
+	int64_t t_ns;            /* of its item */
 	unsigned index;
 	int state; /* enum trace_state of its item; TRACE_WAIT: not in the heap */
 };
@@ -51,6 +55,7 @@ struct trace {
 	size_t nr_sources;
 	struct ctf_reader **reader; /* owned, as each of them */
 	size_t nr_readers;
+	size_t nr_foreign;
 	size_t nr_waiting;
 	int64_t woke_ns; /* when what waits was looked at last */
 	struct trace_options options;
@@ -125,7 +130,7 @@ static void heap_drop_top(struct trace *t)
  */
 static int source_step(struct source *s)
 {
-	int step = ctf_input_step(s->input);
+	int step = s->foreign ? foreign_step(s->foreign) : ctf_input_step(s->input);
 
 	if (__builtin_expect(step < 0, 0))
 		return step;
@@ -135,11 +140,19 @@ static int source_step(struct source *s)
 	return 0;
 }
 
+/* What waits is followed: a live session is, whether or not anybody asked for that. */
+static void source_wait(struct trace *t)
+{
+	t->nr_waiting++;
+	t->options.is_following = true;
+	t->is_running = false;
+}
+
 /* Takes a stream that has just been stepped into the heap, or among those that wait. */
 static void source_place(struct trace *t, struct source *s)
 {
 	if (s->state == TRACE_WAIT)
-		t->nr_waiting++;
+		source_wait(t);
 	else if (s->state != TRACE_END)
 		heap_add(t, s);
 }
@@ -151,7 +164,8 @@ static int top_settle(struct trace *t)
 
 	if (s->state == TRACE_WAIT || s->state == TRACE_END) {
 		heap_drop_top(t);
-		t->nr_waiting += s->state == TRACE_WAIT;
+		if (s->state == TRACE_WAIT)
+			source_wait(t);
 	} else if (s->t_ns > t->limit_ns) {
 		heap_sink(t, 0);
 		limit_set(t);
@@ -169,7 +183,8 @@ static int top_advance(struct trace *t)
 
 /* ---- streams */
 
-static int source_add(struct trace *t, struct ctf_reader *reader, struct ctf_input *input)
+/* @what: its reader or foreign, and its input. */
+static int source_add(struct trace *t, const struct source *what)
 {
 	struct source *s = calloc(1, sizeof(*s));
 	struct source **sources, **heap;
@@ -185,8 +200,7 @@ static int source_add(struct trace *t, struct ctf_reader *reader, struct ctf_inp
 		free(s);
 		return -ENOMEM;
 	}
-	s->input = input;
-	s->reader = reader;
+	*s = *what;
 	s->index = (unsigned)t->nr_sources;
 	t->source[t->nr_sources++] = s;
 	r = source_step(s);
@@ -197,11 +211,11 @@ static int source_add(struct trace *t, struct ctf_reader *reader, struct ctf_inp
 
 static int reader_take(struct trace *t, struct ctf_reader *reader)
 {
-	struct ctf_input *input;
+	struct source s = {.reader = reader};
 	int r = 0;
 
-	while (r == 0 && (input = ctf_reader_take(reader)))
-		r = source_add(t, reader, input);
+	while (r == 0 && (s.input = ctf_reader_take(reader)))
+		r = source_add(t, &s);
 	return r;
 }
 
@@ -224,6 +238,53 @@ static int reader_add(struct trace *t, const char *dir, struct tocsin_err *err)
 	return reader_take(t, t->reader[t->nr_readers++]);
 }
 
+static int foreign_add(struct trace *t, const char *input, struct tocsin_err *err)
+{
+	const struct ctf_range range = {t->options.from_ns, t->options.to_ns};
+	struct source s = {0};
+	size_t nr = t->nr_sources;
+	int r = foreign_open(input, t->options.plugin, range, err, &s.foreign);
+
+	if (r < 0)
+		return r;
+	s.input = foreign_input(s.foreign);
+	r = source_add(t, &s);
+	if (t->nr_sources == nr)
+		s.foreign = foreign_close(s.foreign);
+	t->nr_foreign += t->nr_sources > nr;
+	return r;
+}
+
+/* What our own reader does not know is for the other one, if there is one. */
+static int dir_add(struct trace *t, const char *dir, struct tocsin_err *err)
+{
+	struct tocsin_err others = {0};
+	int r;
+
+	if (t->options.reader == TRACE_READER_BABELTRACE2)
+		return foreign_add(t, dir, err);
+	r = reader_add(t, dir, err);
+	if (r == -ENOTSUP && t->options.reader == TRACE_READER_AUTO &&
+	    foreign_add(t, dir, &others) == 0)
+		r = 0;
+	return r;
+}
+
+static bool is_directory(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+/* A file, or a URL; or with --reader a directory without a trace that we know. */
+static bool is_for_foreign(const struct trace_options *o, const char *path)
+{
+	if (o->reader == TRACE_READER_OWN || is_directory(path))
+		return false;
+	return access(path, F_OK) == 0 || strstr(path, "://");
+}
+
 static void trace_closep(struct trace **t)
 {
 	(void)trace_close(*t); /* always NULL */
@@ -239,9 +300,10 @@ int trace_open(const char *const *paths, size_t nr, const struct trace_options *
 	if (t)
 		t->options = *options;
 	for (size_t i = 0; i < nr && r == 0; i++)
-		r = trace_dirs_add(&dirs, paths[i], err);
+		r = is_for_foreign(options, paths[i]) ? foreign_add(t, paths[i], err)
+						      : trace_dirs_add(&dirs, paths[i], err);
 	for (size_t i = 0; i < dirs.nr && r == 0; i++)
-		r = reader_add(t, dirs.path[i], err);
+		r = dir_add(t, dirs.path[i], err);
 	if (r == -ENOMEM)
 		return tocsin_err_fail(r, err, "cannot read traces: out of memory");
 	if (r == 0)
@@ -253,8 +315,10 @@ struct trace *trace_close(struct trace *t)
 {
 	if (!t)
 		return NULL;
-	for (size_t i = 0; i < t->nr_sources; i++)
+	for (size_t i = 0; i < t->nr_sources; i++) {
+		(void)foreign_close(t->source[i]->foreign); /* always NULL */
 		free(t->source[i]);
+	}
 	for (size_t i = 0; i < t->nr_readers; i++)
 		t->reader[i] = ctf_reader_close(t->reader[i]);
 	ctf_values_done(&t->scratch);
@@ -456,6 +520,14 @@ int trace_next(struct trace *t, const struct trace_event **ret_event)
 	return TRACE_EVENT;
 }
 
+static int source_values(struct trace *t, const struct source *s)
+{
+	if (!s->foreign)
+		return ctf_input_values(s->input, &t->scratch, &t->values);
+	t->values = &t->scratch;
+	return foreign_values(s->foreign, &t->scratch);
+}
+
 int trace_values(struct trace *t, const struct ctf_values **ret_values)
 {
 	static const struct ctf_values none;
@@ -464,7 +536,7 @@ int trace_values(struct trace *t, const struct ctf_values **ret_values)
 	if (!t->values) {
 		t->values = &none;
 		if (t->is_given && t->heap[0]->state == TRACE_EVENT)
-			r = ctf_input_values(t->heap[0]->input, &t->scratch, &t->values);
+			r = source_values(t, t->heap[0]);
 	}
 	*ret_values = t->values;
 	if (r < 0)
@@ -486,7 +558,9 @@ int trace_packet_values(struct trace *t, const struct ctf_values **ret_values)
 	if (!t->has_packet_values) {
 		t->packet_values.nr = 0;
 		if (t->is_given)
-			r = ctf_input_packet_values(t->heap[0]->input, &t->packet_values);
+			r = t->heap[0]->foreign
+				    ? foreign_packet_values(t->heap[0]->foreign, &t->packet_values)
+				    : ctf_input_packet_values(t->heap[0]->input, &t->packet_values);
 		t->has_packet_values = r == 0;
 	}
 	*ret_values = &t->packet_values;
@@ -495,7 +569,9 @@ int trace_packet_values(struct trace *t, const struct ctf_values **ret_values)
 
 const char *trace_dir(const struct trace *t, unsigned stream)
 {
-	return ctf_reader_dir(t->source[stream]->reader);
+	const struct source *s = t->source[stream];
+
+	return s->foreign ? foreign_dir(s->foreign) : ctf_reader_dir(s->reader);
 }
 
 const char *trace_stream_name(const struct trace *t, unsigned stream)
@@ -505,7 +581,9 @@ const char *trace_stream_name(const struct trace *t, unsigned stream)
 
 const struct meta *trace_meta(const struct trace *t, unsigned stream)
 {
-	return ctf_reader_meta(t->source[stream]->reader);
+	const struct source *s = t->source[stream];
+
+	return s->foreign ? foreign_meta(s->foreign) : ctf_reader_meta(s->reader);
 }
 
 struct trace_stats trace_get_stats(const struct trace *t)
@@ -513,7 +591,7 @@ struct trace_stats trace_get_stats(const struct trace *t)
 	struct trace_stats stats = t->stats;
 
 	stats.streams = (unsigned)t->nr_sources;
-	stats.traces = (unsigned)t->nr_readers;
+	stats.traces = (unsigned)(t->nr_readers + t->nr_foreign);
 	return stats;
 }
 
@@ -522,6 +600,8 @@ uint64_t trace_progress(const struct trace *t, uint64_t *ret_total)
 	uint64_t done = 0, total = 0, of;
 
 	for (size_t i = 0; i < t->nr_sources; i++) {
+		if (t->source[i]->foreign) /* nobody knows */
+			continue;
 		done += ctf_input_bytes(t->source[i]->input, &of);
 		total += of;
 	}
@@ -540,5 +620,8 @@ int trace_each_class(const struct trace *t, trace_class_fn *fn, void *context)
 			for (unsigned n = 0; n < plan->stream[k].nr_events && r == 0; n++)
 				r = fn(&plan->stream[k].event[n], &plan->stream[k], context);
 	}
+	for (size_t i = 0; i < t->nr_sources && r == 0; i++)
+		if (t->source[i]->foreign)
+			r = foreign_each_class(t->source[i]->foreign, fn, context);
 	return r;
 }

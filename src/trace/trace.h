@@ -41,9 +41,18 @@ struct trace_event {
 	const char *wrong;
 };
 
+enum trace_reader {
+	TRACE_READER_AUTO, /* our own, and babeltrace2's library for what that does not read */
+	TRACE_READER_OWN,
+	TRACE_READER_BABELTRACE2,
+};
+
 struct trace_options {
 	int64_t from_ns, to_ns; /* inclusive; INT64_MIN and INT64_MAX: all */
 	bool is_following;      /* the traces may still be written */
+	enum trace_reader reader;
+	const char *plugin; /* TRACE_READER_BABELTRACE2: its source, `PLUGIN.CLASS`, lent; NULL: the
+			       one that knows best */
 };
 
 struct trace_stats {
@@ -58,12 +67,15 @@ struct trace_stats {
 
 /**
  * trace_open() - open traces.
- * @paths: directories, each a trace or with traces somewhere below; lent
+ * @paths: directories, each a trace or with traces somewhere below; or what a plugin of babeltrace2
+ *         reads: a file, the URL of a live session; lent
  * @nr:    how many
  * @err:   what is wrong, on failure
  * @ret_trace: to be given to trace_close()
  *
  * A directory that is reached in two ways is read once.
+ *
+ * A live session is followed, whatever @options says.
  *
  * Return: 0, or -ENOENT no trace there, -EBADMSG or -ENOTSUP metadata that cannot be read, -errno,
  * -ENOMEM. Thread-safe: no. Signal-safe: no. Since: 0.1.

@@ -452,6 +452,70 @@ def recorded_two(run):
     check(not outside, f"times from {begin} on: {outside[:1]}")
 
 
+# ---- through babeltrace2's library
+
+def needs_library(run):
+    done = subprocess.run([TOCSIN, "print", "/dev/null"], capture_output=True, timeout=60, check=False)
+    if b"without which this tocsin was built" in done.stderr:
+        raise Skip("built without libbabeltrace2")
+
+
+def read_both(path, freq_exact=True):
+    """Each stream's events through our reader and through the library, which must be equal."""
+    def streams(events):
+        rows = {}
+        for e in events:
+            if e["type"] == "event":
+                rows.setdefault(e["stream"], []).append({k: v for k, v in e.items() if k not in ("stream", "trace")})
+        return rows
+    own, other = streams(lines(path)), streams(lines("--reader", "babeltrace2", path))
+    check_equal(sorted(own), sorted(other), "streams")
+    for name, events in own.items():
+        check_equal(len(other[name]), len(events), f"events of {name}")
+        for a, b in zip(events, other[name]):
+            # It divides in floating point where the frequency is not 10^9.
+            check(a["time_ns"] == b["time_ns"] or (not freq_exact and abs(a["time_ns"] - b["time_ns"]) <= 512), f"{a}, library {b}")
+            check_equal({**b, "time_ns": 0}, {**a, "time_ns": 0}, f"event of {name}, library and own")
+    return sum(map(len, own.values()))
+
+
+@suite.test("babeltrace2's library and our reader agree", needs=("program:babeltrace2",))
+def both_readers(run):
+    needs_library(run)
+    helper("known", f"{run.scratch}/known")
+    nr = read_both(f"{run.scratch}/known")
+    subprocess.run([TOCSIN, "record", "-q", "-o", f"{run.scratch}/recorded", "--", target_path("record_emit"), "count", "500"],
+                   check=True, capture_output=True, timeout=60)
+    nr += read_both(f"{run.scratch}/recorded", False)
+    # As LTTng's kernel tracer has it: babeltrace2's own sink writes a trace with the CPU in each packet.
+    subprocess.run(["babeltrace2", f"{run.scratch}/known", "-c", "sink.ctf.fs", "-p", f'path="{run.scratch}/sunk",assume-single-trace=true'],
+                   check=True, capture_output=True, timeout=60)
+    nr += read_both(f"{run.scratch}/sunk")
+    run.note(f"{nr} events")
+    start = lines(f"{run.scratch}/known")[0]["time_ns"]
+    at = f"@{start // 10**9}.{start % 10**9:09d}"
+    check_equal(len(lines("--reader", "babeltrace2", "--to", at, f"{run.scratch}/known")), 1, "--to")
+    check_equal(len(lines("--reader", "babeltrace2", "-w", "number == 7 && index == 0", f"{run.scratch}/known")),
+                len(lines("-w", "number == 7 && index == 0", f"{run.scratch}/known")), "--where")
+
+
+@suite.test("what only a plugin of babeltrace2 knows", needs=("program:babeltrace2",))
+def plugins(run):
+    needs_library(run)
+    log = pathlib.Path(f"{run.scratch}/dmesg")
+    log.write_text("[    0.000000] Linux version 6.1\n[    1.250000] eth0: link up\n[    2.500000] eth0: link \x1b[31m down\n")
+    got = lines("--reader", "text.dmesg", log)
+    check_equal([e["fields"]["str"] for e in got], ["Linux version 6.1", "eth0: link up", "eth0: link \x1b[31m down"], "messages")
+    check_equal([e["time_ns"] for e in got], [0, 1250000000, 2500000000], "times")
+    check("\x1b" not in tool("--reader", "text.dmesg", log), "an escape on its way to a terminal")
+    tool(log, status=2, stderr="no plugin of babeltrace2 reads")
+    tool("--reader", "text.nothing", log, status=2, stderr="babeltrace2 has no source 'text.nothing'")
+    tool("/dev/null", status=2, stderr="no plugin of babeltrace2 reads '/dev/null'")
+    tool("--reader", "own", log, status=2, stderr="is no directory")
+    tool("--reader", "other", log, status=2, stderr="--reader wants auto, own, babeltrace2 or PLUGIN.CLASS")
+    tool("net://127.0.0.1:1/host/nobody/none", status=2, stderr="babeltrace2 cannot read|read by babeltrace2")
+
+
 LTTNG_HEADER = r"""
 #undef TRACEPOINT_PROVIDER
 #define TRACEPOINT_PROVIDER demo
@@ -519,6 +583,8 @@ def lttng(run):
     session("stop")
     session("destroy")
     run.note(f"{compare(trace)} events")
+    if b"without which" not in subprocess.run([TOCSIN, "print", "/dev/null"], capture_output=True, check=False).stderr:
+        run.note(f"{read_both(trace)} through babeltrace2's library")
     got = lines(trace)
     check(any(e["type"] == "event" for e in got), "no events")
     first = tool(trace, "-n", "1")
