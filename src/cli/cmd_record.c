@@ -13,6 +13,7 @@
 #include "../base/cleanup.h"
 #include "../base/clock.h"
 #include "../base/parse.h"
+#include "../collector/discover.h"
 #include "../collector/record.h"
 #include "cli.h"
 #include "record_args.h"
@@ -125,6 +126,7 @@ struct run {
 	struct recorder *rec;
 	struct child child;
 	bool has_child;
+	bool is_refused; /* the command, and that was said */
 	int signal_fd;
 	int signal; /* that ended it, 0: none */
 	uint64_t end_ns;
@@ -198,6 +200,28 @@ static bool is_over(struct run *run)
 	return !record_alive(run->rec);
 }
 
+static int pass_over(void *arg, struct discovered *found)
+{
+	(void)arg; /* only whether there is one that is refused is asked */
+	(void)found;
+	return 0;
+}
+
+/* A library of another version leaves the arena alone: only the command's own page tells. */
+static void version_look(struct run *run)
+{
+	struct tocsin_err err = {0};
+	struct record_stats stats;
+
+	record_get_stats(run->rec, &stats);
+	if (!run->has_child || run->is_refused || run->child.ended || stats.processes)
+		return;
+	if (discover_process(run->child.pid, pass_over, NULL, &err) != -EPROTO)
+		return; /* not yet there, or not linked */
+	run->is_refused = true;
+	(void)cli_fail(CLI_WATCH_FAILED, &err); /* the command goes on, unrecorded */
+}
+
 static int loop(struct run *run)
 {
 	int r = 0;
@@ -206,6 +230,7 @@ static int loop(struct run *run)
 		bool over =
 			is_over(run); /* before the drain, so that nothing comes after the last */
 
+		version_look(run);
 		r = record_poll(run->rec);
 		record_progress_show(&run->progress, run->rec);
 		if (over && r == 0 && !run->signal && run->has_child && !is_over(run))

@@ -372,7 +372,7 @@ def _(run):
 def _(run):
     trace = f"{run.scratch}/chunks"
     target = running(run, f"{run.scratch}/next")
-    recorded(run, "-p", str(target.pid), "-d", "1200ms", "--rotate", "200ms", "--keep", "3", "--zstd", "-o", trace)
+    recorded(run, "-p", str(target.pid), "-d", "1300ms", "--rotate", "200ms", "--keep", "3", "--zstd", "-o", trace)
     chunks = sorted(glob.glob(f"{trace}/chunk_*"))
     check_equal(len(chunks), 3, f"chunks kept: {chunks}")
     last = None
@@ -422,6 +422,22 @@ def _(run):
         page.write(struct.pack("<I", 77))
     program = recorded(run, "-p", str(target.pid), "-o", f"{run.scratch}/trace", status=2)
     check(re.search(r"libtocsin 0\.1\.0 speaks version 77 .* this tocsin version 1", program.err.text()), program.err.text())
+
+
+@suite.test("a command with another version of the library is said to be, with both versions", needs=("program:gcc",))
+def _(run):
+    root = pathlib.Path(__file__).resolve().parents[2]
+    other = f"{run.scratch}/libtocsin.so.0"
+    sources = [*glob.glob(f"{root}/src/tracee/*.c"), *glob.glob(f"{root}/src/percpu/*.c"),
+               *(f"{root}/src/ring/{name}.c" for name in ("make", "side", "slow"))]
+    subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-std=gnu17", "-D_GNU_SOURCE", "-DTOCSIN_LIBRARY", "-DCONTROL_ABI=77", "-w",
+                    "-fvisibility=hidden", "-ftls-model=initial-exec", f"-I{root}/include", f"-I{root}/src", *sources, "-o", other,
+                    f"-Wl,-soname,libtocsin.so.0,--version-script,{root}/src/tracee/libtocsin.map,-z,nodelete", "-pthread"],
+                   check=True)
+    program = recorded(run, "-o", f"{run.scratch}/trace", "--", str(target_path("record_emit")), "count", "100", "5000000",
+                       env={"LD_LIBRARY_PATH": run.scratch, "LD_PRELOAD": ""})
+    check("speaks version 77" in program.err.text() and "this tocsin version 1" in program.err.text(), program.err.text())
+    check(re.search(r"\b0 events of 0 processes", program.err.text()), program.err.text())
 
 
 @suite.test("no permission: which process, whose, and what would help", needs=("root", "program:setpriv"))
