@@ -23,6 +23,7 @@ struct load {
 	struct trace *trace;
 	const struct trace_event *event; /* at hand */
 	bool is_waiting;                 /* it was not taken yet */
+	struct trace_packets packets;
 	struct arena arena;
 	struct load_item item;
 	/* the item's parts, owned */
@@ -61,11 +62,22 @@ struct load *load_close(struct load *l)
 	if (!l)
 		return NULL;
 	l->trace = trace_close(l->trace);
+	trace_packets_done(&l->packets);
 	arena_done(&l->arena);
 	free(l->cause);
 	free(l->spell);
 	free(l);
 	return NULL;
+}
+
+int load_values(struct load *l, const struct ctf_values **ret_values)
+{
+	return trace_values(l->trace, ret_values);
+}
+
+int load_who(struct load *l, struct trace_who *ret_who)
+{
+	return trace_who(&l->packets, l->trace, l->event, ret_who);
 }
 
 const struct trace *load_trace(const struct load *l)

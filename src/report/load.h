@@ -11,7 +11,7 @@
  * One item is held at a time: memory does not grow with the trace.
  */
 
-#include "../trace/trace.h"
+#include "../trace/who.h"
 #include "fields.h"
 
 struct load;
@@ -55,6 +55,10 @@ int load_open(const char *const *paths, size_t nr, const struct trace_options *o
  * Thread-safe: no. Signal-safe: no. Since: 0.1.
  */
 int load_next(struct load *l, const struct load_item **ret_item);
+
+/** load_values(), load_who() - as trace_values() and trace_who(), of LOAD_OTHER's event. */
+int load_values(struct load *l, const struct ctf_values **ret_values);
+int load_who(struct load *l, struct trace_who *ret_who);
 
 /** load_trace() - for its statistics, its progress and its names. */
 const struct trace *load_trace(const struct load *l);

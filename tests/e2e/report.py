@@ -40,6 +40,19 @@ def made(run, kind):
     return path, done.stdout.decode().splitlines()
 
 
+def many(run, size):
+    """The trace of a watch that was killed, of at least so many bytes."""
+    path = pathlib.Path(run.scratch, "many")
+    writer = subprocess.Popen([HELPER, "endless", path], stdout=subprocess.DEVNULL)
+    try:
+        while not path.exists() or sum(f.stat().st_size for f in path.glob("watch_*")) < size:
+            check(writer.poll() is None, "the helper ended")
+    finally:
+        writer.kill()
+        writer.wait()
+    return path
+
+
 def data_of(page):
     """The lines of JSON in a page."""
     text = pathlib.Path(page).read_text(encoding="utf-8")
@@ -86,14 +99,7 @@ def worst(run):
 
 @suite.test("many violations: the worst are the worst")
 def heap(run):
-    path = f"{run.scratch}/many"
-    writer = subprocess.Popen([HELPER, "endless", path], stdout=subprocess.DEVNULL)
-    try:
-        while sum(f.stat().st_size for f in pathlib.Path(path).glob("*")) < 3 << 20 if pathlib.Path(path).exists() else True:
-            check(writer.poll() is None, "the helper ended")
-    finally:
-        writer.kill()
-        writer.wait()
+    path = many(run, 3 << 20)
     lines = [json.loads(line) for line in report("--json", path).splitlines()]
     late = sorted((v["elapsed_ns"] - v["budget_ns"] for v in lines if v["type"] == "violation"), reverse=True)
     check(len(late) > 100, f"only {len(late)} violations")
@@ -146,12 +152,7 @@ def page_data(run):
 def in_browser(run):
     if not browser.program():
         raise Skip("Chromium is not installed")
-    path = f"{run.scratch}/many"
-    writer = subprocess.Popen([HELPER, "endless", path], stdout=subprocess.DEVNULL)
-    while not pathlib.Path(path).exists() or sum(f.stat().st_size for f in pathlib.Path(path).glob("*")) < 1 << 20:
-        check(writer.poll() is None, "the helper ended")
-    writer.kill()
-    writer.wait()
+    path = many(run, 1 << 20)
     page_file = f"{run.scratch}/report.html"
     report(path, "--html", page_file, "--worst", "0")
     nr = sum(line["type"] == "violation" for line in data_of(page_file))
@@ -162,7 +163,7 @@ def in_browser(run):
         dots = page.run(painted)
         check(dots > 500, f"{dots} pixels drawn")
         page.run("document.getElementById('time').focus()")
-        for _ in range(3):
+        for _ in range(10):
             page.key("+", 187)
         zoomed = int(page.wait(f"(t => parseInt(t) < {nr} && t)(document.getElementById('shown').textContent)").split()[0])
         check(0 < zoomed < nr, f"{zoomed} shown after zooming in")

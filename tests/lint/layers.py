@@ -28,9 +28,10 @@ ALLOWED = {
     "monitor": ["base", "abi", "automata", "bpf", "collector", "ctf", "trace"],
     "report": ["base", "abi", "automata/model.h", "ctf", "trace", "analysis/model.h", "analysis/causes.def", "monitor/violated.h",
                "unwind/named.h"],
+    "export": ["base", "abi", "ctf", "trace", "report", "analysis/model.h"],
     "query": ["base", "abi", "ctf", "trace", "report/out.h", "report/pen.h", "report/print.h", "report/trace.def"],
     "cli": ["base", "abi", "percpu", "ring", "elf", "unwind", "automata", "bpf", "collector", "analysis", "ctf", "trace",
-            "monitor", "report", "query"],
+            "monitor", "report", "query", "export"],
 }
 # The kernel half is compiled for another machine: only layouts shared with it, whatever its loader may use.
 ALLOWED_IN_KERNEL = ["abi"]
