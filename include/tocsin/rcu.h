@@ -219,13 +219,15 @@ TOCSIN_API long tocsin_rcu_drain(void);
  *
  * With all signals blocked. A child of fork() has none; it may start its own.
  *
- * Return: 0, -EALREADY it runs, -errno of pthread_create().
+ * Return: 0, -EALREADY it runs, or calls this function itself, -errno of pthread_create().
  * Thread-safe: yes. Signal-safe: no. Since: 0.1.
  */
 TOCSIN_API int tocsin_rcu_worker_start(void);
 
 /**
  * tocsin_rcu_worker_stop() - drain once more and end the worker.
+ *
+ * Not a cancellation point.
  *
  * Return: 0, -ESRCH there is none, -EDEADLK called by the worker itself or inside a section.
  * Thread-safe: yes. Signal-safe: no. Since: 0.1.

@@ -45,7 +45,7 @@
  * fork() copies a thread's half of the work if another thread is behind a gate. The gates lie in
  * memory that the kernel zeroes in the child (MADV_WIPEONFORK): all closed. The first who meets
  * that opens them again, and zeroes the items that have a holder, since it does not exist in the
- * child.
+ * child. Its signals are blocked meanwhile, as behind a gate.
  *
  * Where there is no fence the object is "locked" from its making: no section ever works on it, and
  * operations take the gate as well.
@@ -166,26 +166,6 @@ void *tocsin_percpu_item(const struct tocsin_percpu *p, int cpu)
 	return cpu >= 0 && (unsigned)cpu < p->nr ? p->items + (size_t)cpu * p->stride_bytes : NULL;
 }
 
-uint64_t signals_block(void)
-{
-	uint64_t all = ~UINT64_C(0), before = 0;
-	int saved = errno;
-
-	/* glibc's own function leaves its cancellation signal open. The kernel keeps SIGKILL and
-	 * SIGSTOP. */
-	(void)syscall(SYS_rt_sigprocmask, SIG_BLOCK, &all, &before, sizeof(all)); /* cannot fail */
-	errno = saved;
-	return before;
-}
-
-void signals_restore(uint64_t before)
-{
-	int saved = errno;
-
-	(void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, sizeof(before));
-	errno = saved;
-}
-
 /* Claims the right to open the gates of a child. Return: false: another did, or there is no need.
  */
 static bool fork_claim(struct tocsin_percpu *p)
@@ -202,10 +182,8 @@ static bool fork_claim(struct tocsin_percpu *p)
 							  __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 }
 
-bool gates_after_fork(struct tocsin_percpu *p)
+static void gates_renew(struct tocsin_percpu *p)
 {
-	if (!fork_claim(p))
-		return false;
 	for (unsigned i = 0; i < p->nr; i++) {
 		if (!p->holder[i])
 			continue;
@@ -215,7 +193,23 @@ bool gates_after_fork(struct tocsin_percpu *p)
 	}
 	gates_open_all(p);
 	__atomic_store_n(&p->gates->alive, PERCPU_ALIVE, __ATOMIC_RELEASE);
-	return true;
+}
+
+bool gates_after_fork(struct tocsin_percpu *p)
+{
+	uint64_t signals;
+	bool is_mine;
+
+	/* For those who only meet a closed gate, without a system call. */
+	if (p->has_wipe && __atomic_load_n(&p->gates->alive, __ATOMIC_RELAXED) != PERCPU_FORKED)
+		return false;
+	/* A handler between claim and opening would wait for the thread that it has interrupted. */
+	signals = signals_block();
+	is_mine = fork_claim(p);
+	if (is_mine)
+		gates_renew(p);
+	signals_restore(signals);
+	return is_mine;
 }
 
 static void gate_nap(void)

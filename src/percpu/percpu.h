@@ -10,6 +10,7 @@
 #include <sys/types.h>
 
 #include "rseq.h"
+#include "signals.h"
 #include "tocsin/percpu.h"
 
 /* In memory of its own, which a fork()ed child finds zeroed. */
@@ -38,10 +39,6 @@ struct tocsin_percpu {
 	uintptr_t *holder; /* by index: thread pointer of who is behind the gate, 0: nobody. Written
 			      by the holder only */
 };
-
-/* Blocks every signal, SIGCANCEL of pthread_cancel() too; restored by signals_restore(). */
-uint64_t signals_block(void);
-void signals_restore(uint64_t before);
 
 /**
  * gate_close() - nobody else works on the item from here on, until gate_open().

@@ -25,7 +25,9 @@
  *
  * Fork: everything is private memory, so the child has a copy, consistent because every change is
  * one store. A gate that a drain in another thread held would stay closed there: the table lies in
- * memory that is wiped in the child, and the first one who finds it wiped writes it anew.
+ * memory that is wiped in the child, and the first one who finds it wiped writes it anew. No drain
+ * goes on in a child behind a gate that was opened so: its signals are blocked while it has closed
+ * one, so no handler forks there.
  */
 #include "pool.h"
 
@@ -36,6 +38,7 @@
 #include "../base/banned.h"
 #include "pool_section.h"
 #include "rseq.h"
+#include "signals.h"
 
 _Static_assert(sizeof(struct pool_magazine) == TOCSIN_POOL_MAGAZINE_BYTES,
 	       "as the sections assume");
@@ -308,9 +311,9 @@ int tocsin_pool_give_slow_(struct tocsin_pool *public, void *item)
 
 /* ---- drain */
 
-static long magazine_drain(struct pool *pool, uint32_t cpu)
+/* Takes what is in a CPU's magazine. Return: how many items, or as POOL_FENCE(). */
+static long magazine_empty(struct pool *pool, uint32_t cpu, void **hand)
 {
-	void *hand[TOCSIN_POOL_MAGAZINE];
 	struct pool_magazine *magazine;
 	long nr;
 	int r;
@@ -327,9 +330,20 @@ static long magazine_drain(struct pool *pool, uint32_t cpu)
 	memcpy(hand, magazine->cells + 1, (size_t)nr * sizeof(*hand));
 	magazine->top = magazine->cells;
 	__atomic_store_n(&pool->gates->table[cpu], magazine, __ATOMIC_RELEASE);
-	for (r = 0; r + TOCSIN_POOL_BATCH <= nr; r += TOCSIN_POOL_BATCH)
-		pool_depot_put(pool, hand + r);
-	pool_single_put(pool, hand + r, (unsigned)(nr - r));
+	return nr;
+}
+
+static long magazine_drain(struct pool *pool, uint32_t cpu)
+{
+	void *hand[TOCSIN_POOL_MAGAZINE];
+	uint64_t signals = signals_block();
+	long nr = magazine_empty(pool, cpu, hand), at = 0;
+
+	signals_restore(signals);
+	for (; at + TOCSIN_POOL_BATCH <= nr; at += TOCSIN_POOL_BATCH)
+		pool_depot_put(pool, hand + at);
+	if (at < nr)
+		pool_single_put(pool, hand + at, (unsigned)(nr - at));
 	return nr;
 }
 

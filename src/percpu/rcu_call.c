@@ -8,12 +8,11 @@
  */
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "../base/banned.h"
 #include "rcu.h"
+#include "signals.h"
 
 static struct tocsin_rcu_head *queue;   /* newest first; anybody pushes */
 static struct tocsin_rcu_head *waiting; /* oldest first; under drain_lock */
@@ -155,12 +154,22 @@ static void worker_forget(void)
 	worker.asleep = 0;
 }
 
+/* Is this the worker, in a function that it calls? Who stops it holds worker_lock and waits for it.
+ */
+static bool am_worker(void)
+{
+	return __atomic_load_n(&worker.tid, __ATOMIC_ACQUIRE) == (int32_t)gettid() &&
+	       worker.pid == getpid();
+}
+
 int tocsin_rcu_worker_start(void)
 {
-	uint64_t all = UINT64_MAX, old;
 	struct rcu_lock *lock;
+	uint64_t signals;
 	int r;
 
+	if (am_worker())
+		return -EALREADY;
 	rcu_init();
 	lock = &rcu_shared()->worker_lock;
 	(void)rcu_lock_take(lock, UINT64_MAX); /* 0: no deadline */
@@ -170,11 +179,12 @@ int tocsin_rcu_worker_start(void)
 		return -EALREADY;
 	}
 	worker.stop = 0;
-	(void)syscall(SYS_rt_sigprocmask, SIG_BLOCK, &all, &old, sizeof(all)); /* inherited */
+	worker.pid = getpid();     /* before the worker can look */
+	signals = signals_block(); /* which the worker inherits */
 	r = -pthread_create(&worker.thread, NULL, worker_run, NULL);
-	(void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &old, NULL, sizeof(old));
-	if (r == 0)
-		worker.pid = getpid();
+	signals_restore(signals);
+	if (r < 0)
+		worker.pid = 0;
 	rcu_lock_drop(lock);
 	return r;
 }
@@ -182,25 +192,25 @@ int tocsin_rcu_worker_start(void)
 int tocsin_rcu_worker_stop(void)
 {
 	struct rcu_lock *lock;
+	int cancel, r = -ESRCH;
 
-	if (tocsin_rcu_is_watching())
-		return -EDEADLK;
-	if (__atomic_load_n(&worker.tid, __ATOMIC_ACQUIRE) == (int32_t)gettid() &&
-	    worker.pid == getpid())
+	if (tocsin_rcu_is_watching() || am_worker())
 		return -EDEADLK;
 	rcu_init();
 	lock = &rcu_shared()->worker_lock;
-	(void)rcu_lock_take(lock, UINT64_MAX); /* 0: no deadline */
+	/* Cancelled while it waits, this thread would leave the lock shut for ever. */
+	(void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel); /* cannot fail */
+	(void)rcu_lock_take(lock, UINT64_MAX);                         /* 0: no deadline */
 	worker_forget();
-	if (!worker.pid) {
-		rcu_lock_drop(lock);
-		return -ESRCH;
+	if (worker.pid) {
+		__atomic_store_n(&worker.stop, 1, __ATOMIC_SEQ_CST);
+		worker_wake();
+		(void)pthread_join(worker.thread, NULL); /* it is ours and joinable */
+		worker.pid = 0;
+		worker.tid = 0;
+		r = 0;
 	}
-	__atomic_store_n(&worker.stop, 1, __ATOMIC_SEQ_CST);
-	worker_wake();
-	(void)pthread_join(worker.thread, NULL); /* it is ours and joinable */
-	worker.pid = 0;
-	worker.tid = 0;
 	rcu_lock_drop(lock);
-	return 0;
+	(void)pthread_setcancelstate(cancel, &cancel); /* as above */
+	return r;
 }

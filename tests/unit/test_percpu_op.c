@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -336,6 +337,64 @@ static void test_fork(void **state)
 	(void)tocsin_percpu_free(h.p);
 }
 
+static struct tocsin_percpu *handlers; /* what the handler works on */
+static volatile int handler_adds;
+
+static void add_in_handler(int number)
+{
+	uint64_t value = 1;
+
+	(void)number;
+	if (op_word(handlers, TOCSIN_CPU_HERE, TOCSIN_OP_ADD, &value) >= 0)
+		handler_adds++;
+}
+
+/* The first operation of a child zeroes the item that a thread had which is not there; handlers
+ * that come meanwhile, some 10 times, work on the same object. */
+static int child_is_interrupted(struct tocsin_percpu *p)
+{
+	const struct itimerval often = {{0, 200}, {0, 200}}, never = {{0, 0}, {0, 0}};
+	const struct sigaction action = {.sa_handler = add_in_handler};
+	uint64_t value = 1;
+	int r;
+
+	handlers = p;
+	if (sigaction(SIGPROF, &action, NULL) || setitimer(ITIMER_PROF, &often, NULL))
+		return 2;
+	r = op_word(p, TOCSIN_CPU_HERE, TOCSIN_OP_ADD, &value);
+	while (r >= 0 && !handler_adds) {
+	}
+	if (setitimer(ITIMER_PROF, &never, NULL) || r < 0)
+		return 3;
+	return tocsin_percpu_wiped(p) == 1 ? 0 : 4;
+}
+
+static void test_fork_and_handlers(void **state)
+{
+	const size_t item_bytes = (size_t)64 << 20; /* takes some 10 ms to zero */
+	struct holder h = {0};
+	pthread_t thread;
+	int status;
+	pid_t child;
+
+	(void)state;
+	assert_int_equal(tocsin_percpu_new(item_bytes, 0, &h.p), 0);
+	assert_int_equal(pthread_create(&thread, NULL, hold_in_thread, &h), 0);
+	while (!__atomic_load_n(&h.hold.is_in, __ATOMIC_ACQUIRE))
+		(void)sched_yield();
+	child = fork();
+	assert_true(child >= 0);
+	if (!child) {
+		(void)alarm(20); /* a handler that waits for its own thread ends by SIGALRM */
+		_exit(child_is_interrupted(h.p));
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	__atomic_store_n(&h.hold.may_leave, 1, __ATOMIC_RELEASE);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	(void)tocsin_percpu_free(h.p);
+}
+
 static int handled;
 
 static void on_signal(int number)
@@ -412,15 +471,11 @@ static void test_cancel(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_by_cpu),
-		cmocka_unit_test(test_by_cid),
-		cmocka_unit_test(test_unregistered),
-		cmocka_unit_test(test_here),
-		cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_do_on),
-		cmocka_unit_test(test_fork),
-		cmocka_unit_test(test_cancel),
-		cmocka_unit_test(test_signal_while_waiting),
+		cmocka_unit_test(test_by_cpu),       cmocka_unit_test(test_by_cid),
+		cmocka_unit_test(test_unregistered), cmocka_unit_test(test_here),
+		cmocka_unit_test(test_refused),      cmocka_unit_test(test_do_on),
+		cmocka_unit_test(test_fork),         cmocka_unit_test(test_fork_and_handlers),
+		cmocka_unit_test(test_cancel),       cmocka_unit_test(test_signal_while_waiting),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

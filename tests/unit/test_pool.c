@@ -4,6 +4,7 @@
 #include <linux/seccomp.h>
 #include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -11,6 +12,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -325,6 +327,38 @@ static void test_misuse(void **state)
 	(void)tocsin_pool_free(pool);
 }
 
+static struct tocsin_pool *drained;
+static unsigned nr_handled, nr_closed;
+
+static void look_at_gates(int number)
+{
+	(void)number;
+	nr_handled++;
+	for (uint32_t cpu = 0; cpu < drained->nr_cpus; cpu++)
+		nr_closed += !drained->table[cpu];
+}
+
+/* No handler runs while its thread has closed a gate: it might fork, and the child's first look
+ * opens what the drain there goes on to empty. */
+static void test_drain_and_handlers(void **state)
+{
+	const struct itimerval often = {{0, 200}, {0, 200}}, never = {{0, 0}, {0, 0}};
+	const struct sigaction action = {.sa_handler = look_at_gates};
+	struct sigaction before;
+
+	(void)state;
+	drained = pool_make(64, 0, 0);
+	nr_handled = nr_closed = 0;
+	assert_int_equal(sigaction(SIGALRM, &action, &before), 0);
+	assert_int_equal(setitimer(ITIMER_REAL, &often, NULL), 0);
+	while (nr_handled < 200 && tocsin_pool_drain(drained) >= 0) {
+	}
+	assert_int_equal(setitimer(ITIMER_REAL, &never, NULL), 0);
+	assert_int_equal(sigaction(SIGALRM, &before, NULL), 0);
+	assert_int_equal(nr_closed, 0);
+	(void)tocsin_pool_free(drained);
+}
+
 static void see(void *arg, void *item)
 {
 	*(uintptr_t *)arg ^= (uintptr_t)item;
@@ -352,11 +386,17 @@ static void test_leaks(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_sizes),   cmocka_unit_test(test_alignment),
-		cmocka_unit_test(test_options), cmocka_unit_test(test_most),
-		cmocka_unit_test(test_bounded), cmocka_unit_test(test_drain),
-		cmocka_unit_test(test_fork),    cmocka_unit_test(test_without_sections),
-		cmocka_unit_test(test_misuse),  cmocka_unit_test(test_leaks),
+		cmocka_unit_test(test_sizes),
+		cmocka_unit_test(test_alignment),
+		cmocka_unit_test(test_options),
+		cmocka_unit_test(test_most),
+		cmocka_unit_test(test_bounded),
+		cmocka_unit_test(test_drain),
+		cmocka_unit_test(test_fork),
+		cmocka_unit_test(test_without_sections),
+		cmocka_unit_test(test_misuse),
+		cmocka_unit_test(test_leaks),
+		cmocka_unit_test(test_drain_and_handlers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

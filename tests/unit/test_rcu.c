@@ -607,6 +607,69 @@ static void test_worker(void **state)
 	assert_int_equal(nr_called, 8);
 }
 
+static int in_worker_start, in_worker_stop;
+
+/* While the main thread waits in tocsin_rcu_worker_stop(), or nearly. */
+static void ask_for_a_worker(struct tocsin_rcu_head *head)
+{
+	(void)head;
+	for (unsigned i = 0; i < 50; i++)
+		nap();
+	in_worker_start = tocsin_rcu_worker_start();
+	in_worker_stop = tocsin_rcu_worker_stop();
+}
+
+static void test_worker_asks_for_a_worker(void **state)
+{
+	struct tocsin_rcu_head head;
+
+	(void)state;
+	assert_int_equal(tocsin_rcu_worker_start(), 0);
+	tocsin_rcu_call(&head, ask_for_a_worker);
+	(void)alarm(LIMIT_S);
+	assert_int_equal(tocsin_rcu_worker_stop(), 0);
+	(void)alarm(0);
+	assert_int_equal(in_worker_start, -EALREADY);
+	assert_int_equal(in_worker_stop, -EDEADLK);
+}
+
+static void *stop_worker(void *arg)
+{
+	*(int *)arg = tocsin_rcu_worker_stop();
+	pthread_testcancel();
+	return NULL;
+}
+
+/* A thread that is cancelled while it waits for the worker's end leaves nothing locked. */
+static void test_worker_stop_cancelled(void **state)
+{
+	struct object object = {.nr = 3};
+	int stopped = 1;
+	pthread_t thread;
+	struct holder h;
+	void *how;
+
+	(void)state;
+	nr_called = 0;
+	assert_int_equal(tocsin_rcu_worker_start(), 0);
+	holder_start(&h); /* so that the worker waits */
+	tocsin_rcu_call(&object.head, note);
+	assert_int_equal(pthread_create(&thread, NULL, stop_worker, &stopped), 0);
+	for (unsigned i = 0; i < 20; i++)
+		nap();
+	assert_int_equal(pthread_cancel(thread), 0);
+	for (unsigned i = 0; i < 20; i++)
+		nap();
+	(void)holder_end(&h);
+	assert_int_equal(pthread_join(thread, &how), 0);
+	assert_ptr_equal(how, PTHREAD_CANCELED);
+	assert_int_equal(stopped, 0);
+	assert_int_equal(nr_called, 1);
+	(void)alarm(LIMIT_S);
+	assert_int_equal(tocsin_rcu_worker_stop(), -ESRCH);
+	(void)alarm(0);
+}
+
 /* Both sides of a fork have what was queued; the worker is the parent's. */
 static void test_call_across_fork(void **state)
 {
@@ -657,6 +720,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_membarrier_taken_away),
 		cmocka_unit_test(test_call),
 		cmocka_unit_test(test_worker),
+		cmocka_unit_test(test_worker_asks_for_a_worker),
+		cmocka_unit_test(test_worker_stop_cancelled),
 		cmocka_unit_test(test_call_across_fork),
 		cmocka_unit_test(test_full_of_the_dead), /* last: the others want free slots */
 	};
