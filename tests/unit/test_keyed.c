@@ -3,6 +3,7 @@
  */
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -33,11 +34,13 @@ static int nr_made;
 static void state_init(void *arg, void *item, uint64_t key)
 {
 	struct state *state = item;
+	int nr = __atomic_fetch_add((int *)arg, 1, __ATOMIC_RELAXED);
 
-	(void)__atomic_fetch_add((int *)arg, 1, __ATOMIC_RELAXED);
 	if (state->key || state->counted || state->key_again)
 		abort(); /* it should be all zero */
 	state->key = key;
+	if (nr % 16 == 15)
+		(void)sched_yield(); /* others would see it half written, could they find it */
 	state->key_again = key;
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* Read-copy-update: sections, grace periods, forks, ends of threads, deferred calls. What needs
- * another process, or could hang, runs in a child with an alarm. */
+/* Read-copy-update: sections, grace periods, forks, ends of threads. What needs another process,
+ * or could hang, runs in a child with an alarm. Deferred calls: test_rcu_call.c. */
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -25,72 +25,9 @@
 #include "percpu/rcu.h"
 #include "tocsin/rcu.h"
 
-#define LIMIT_S  20
+#include "rcu_holder.h"
+
 #define SHORT_NS UINT64_C(30000000)
-
-static void nap(void)
-{
-	const struct timespec ts = {.tv_nsec = 1000000};
-
-	(void)clock_nanosleep(CLOCK_MONOTONIC, 0, &ts, NULL);
-}
-
-/* In a child process: a check that does not hold ends it with its line. */
-#define CHILD_CHECK(condition)                     \
-	do {                                       \
-		if (!(condition))                  \
-			_exit(__LINE__ % 255 + 1); \
-	} while (0)
-
-static void assert_child_ok(pid_t pid)
-{
-	int status = -1;
-
-	assert_true(pid > 0);
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
-	}
-	if (status)
-		print_message("child: status 0x%x\n", (unsigned)status);
-	assert_int_equal(status, 0);
-}
-
-/* A thread that is inside a section from inside until leave. */
-struct holder {
-	pthread_t thread;
-	int32_t tid;
-	int inside, leave;
-};
-
-static void *hold(void *arg)
-{
-	struct holder *h = arg;
-	uint64_t token = tocsin_rcu_read_lock();
-
-	h->tid = gettid();
-	__atomic_store_n(&h->inside, 1, __ATOMIC_SEQ_CST);
-	while (!__atomic_load_n(&h->leave, __ATOMIC_SEQ_CST))
-		nap();
-	tocsin_rcu_read_unlock(token);
-	return tocsin_rcu_slot;
-}
-
-static void holder_start(struct holder *h)
-{
-	memset(h, 0, sizeof(*h));
-	if (pthread_create(&h->thread, NULL, hold, h) != 0)
-		abort();
-	while (!__atomic_load_n(&h->inside, __ATOMIC_SEQ_CST))
-		nap();
-}
-
-static void *holder_end(struct holder *h)
-{
-	void *slot = NULL;
-
-	__atomic_store_n(&h->leave, 1, __ATOMIC_SEQ_CST);
-	(void)pthread_join(h->thread, &slot);
-	return slot;
-}
 
 static void test_nesting(void **state)
 {
@@ -534,173 +471,6 @@ static void test_membarrier_taken_away(void **state)
 	assert_child_ok(pid);
 }
 
-/* ---- deferred calls */
-
-struct object {
-	struct tocsin_rcu_head head;
-	unsigned nr;
-};
-
-static unsigned called[8], nr_called;
-static struct object again = {.nr = 7};
-
-static void note(struct tocsin_rcu_head *head)
-{
-	const struct object *o = (const struct object *)head;
-
-	if (nr_called < 8)
-		called[nr_called] = o->nr;
-	__atomic_store_n(&nr_called, nr_called + 1, __ATOMIC_SEQ_CST);
-}
-
-static void note_and_more(struct tocsin_rcu_head *head)
-{
-	note(head);
-	if (tocsin_rcu_drain() == -EBUSY)
-		tocsin_rcu_call(&again.head, note);
-}
-
-static void test_call(void **state)
-{
-	struct object objects[3] = {{.nr = 0}, {.nr = 1}, {.nr = 2}};
-	struct holder h;
-
-	(void)state;
-	nr_called = 0;
-	assert_int_equal(tocsin_rcu_drain(), 0);
-	tocsin_rcu_call(&objects[0].head, note);
-	tocsin_rcu_call(&objects[1].head, note_and_more);
-	tocsin_rcu_call(&objects[2].head, note);
-	assert_int_equal(nr_called, 0);
-	assert_int_equal(tocsin_rcu_drain(), 3);
-	for (unsigned i = 0; i < 3; i++)
-		assert_int_equal(called[i], i);
-	assert_int_equal(tocsin_rcu_drain(), 1);
-	assert_int_equal(called[3], 7);
-	holder_start(&h);
-	tocsin_rcu_call(&objects[0].head, note);
-	assert_int_equal(nr_called, 4);
-	(void)holder_end(&h);
-	assert_int_equal(tocsin_rcu_drain(), 1);
-}
-
-static void test_worker(void **state)
-{
-	struct object objects[8];
-
-	(void)state;
-	nr_called = 0;
-	assert_int_equal(tocsin_rcu_worker_stop(), -ESRCH);
-	assert_int_equal(tocsin_rcu_worker_start(), 0);
-	assert_int_equal(tocsin_rcu_worker_start(), -EALREADY);
-	for (unsigned i = 0; i < 7; i++) {
-		objects[i].nr = i;
-		tocsin_rcu_call(&objects[i].head, note);
-		if (i % 3 == 0)
-			nap(); /* it sleeps now and then, and is woken */
-	}
-	for (unsigned i = 0; i < 5000 && __atomic_load_n(&nr_called, __ATOMIC_SEQ_CST) < 7; i++)
-		nap();
-	assert_int_equal(__atomic_load_n(&nr_called, __ATOMIC_SEQ_CST), 7);
-	tocsin_rcu_call(&objects[7].head, note);
-	assert_int_equal(tocsin_rcu_worker_stop(), 0);
-	assert_int_equal(nr_called, 8);
-}
-
-static int in_worker_start, in_worker_stop;
-
-/* While the main thread waits in tocsin_rcu_worker_stop(), or nearly. */
-static void ask_for_a_worker(struct tocsin_rcu_head *head)
-{
-	(void)head;
-	for (unsigned i = 0; i < 50; i++)
-		nap();
-	in_worker_start = tocsin_rcu_worker_start();
-	in_worker_stop = tocsin_rcu_worker_stop();
-}
-
-static void test_worker_asks_for_a_worker(void **state)
-{
-	struct tocsin_rcu_head head;
-
-	(void)state;
-	assert_int_equal(tocsin_rcu_worker_start(), 0);
-	tocsin_rcu_call(&head, ask_for_a_worker);
-	(void)alarm(LIMIT_S);
-	assert_int_equal(tocsin_rcu_worker_stop(), 0);
-	(void)alarm(0);
-	assert_int_equal(in_worker_start, -EALREADY);
-	assert_int_equal(in_worker_stop, -EDEADLK);
-}
-
-static void *stop_worker(void *arg)
-{
-	*(int *)arg = tocsin_rcu_worker_stop();
-	pthread_testcancel();
-	return NULL;
-}
-
-/* A thread that is cancelled while it waits for the worker's end leaves nothing locked. */
-static void test_worker_stop_cancelled(void **state)
-{
-	struct object object = {.nr = 3};
-	int stopped = 1;
-	pthread_t thread;
-	struct holder h;
-	void *how;
-
-	(void)state;
-	nr_called = 0;
-	assert_int_equal(tocsin_rcu_worker_start(), 0);
-	holder_start(&h); /* so that the worker waits */
-	tocsin_rcu_call(&object.head, note);
-	assert_int_equal(pthread_create(&thread, NULL, stop_worker, &stopped), 0);
-	for (unsigned i = 0; i < 20; i++)
-		nap();
-	assert_int_equal(pthread_cancel(thread), 0);
-	for (unsigned i = 0; i < 20; i++)
-		nap();
-	(void)holder_end(&h);
-	assert_int_equal(pthread_join(thread, &how), 0);
-	assert_ptr_equal(how, PTHREAD_CANCELED);
-	assert_int_equal(stopped, 0);
-	assert_int_equal(nr_called, 1);
-	(void)alarm(LIMIT_S);
-	assert_int_equal(tocsin_rcu_worker_stop(), -ESRCH);
-	(void)alarm(0);
-}
-
-/* Both sides of a fork have what was queued; the worker is the parent's. */
-static void test_call_across_fork(void **state)
-{
-	struct object object = {.nr = 5};
-	struct holder h;
-	pid_t pid;
-
-	(void)state;
-	nr_called = 0;
-	assert_int_equal(tocsin_rcu_worker_start(), 0);
-	holder_start(&h); /* so that the worker waits */
-	tocsin_rcu_call(&object.head, note);
-	for (unsigned i = 0; i < 20; i++)
-		nap();
-	pid = fork();
-	if (pid == 0) {
-		(void)alarm(LIMIT_S);
-		CHILD_CHECK(tocsin_rcu_worker_stop() == -ESRCH);
-		CHILD_CHECK(tocsin_rcu_drain() == 1);
-		CHILD_CHECK(nr_called == 1 && called[0] == 5);
-		CHILD_CHECK(tocsin_rcu_worker_start() == 0);
-		CHILD_CHECK(tocsin_rcu_worker_stop() == 0);
-		_exit(0);
-	}
-	assert_child_ok(pid);
-	assert_int_equal(nr_called, 0);
-	(void)holder_end(&h);
-	assert_int_equal(tocsin_rcu_worker_stop(), 0);
-	assert_int_equal(nr_called, 1);
-}
-
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -718,11 +488,6 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_late_destructors),
 		cmocka_unit_test(test_without_membarrier),
 		cmocka_unit_test(test_membarrier_taken_away),
-		cmocka_unit_test(test_call),
-		cmocka_unit_test(test_worker),
-		cmocka_unit_test(test_worker_asks_for_a_worker),
-		cmocka_unit_test(test_worker_stop_cancelled),
-		cmocka_unit_test(test_call_across_fork),
 		cmocka_unit_test(test_full_of_the_dead), /* last: the others want free slots */
 	};
 
