@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 """The per-CPU toolkit where sections are not to be had, or never get done: the results are the same everywhere."""
 
+import concurrent.futures
 import os
 import pathlib
 import re
@@ -38,17 +39,19 @@ def sh(*args, env=None, timeout_s=120, status=0):
     return text
 
 
-def everything(run, before=(), env=None, why=WORKS, stressed=True):
+def everything(run, before=(), env=None, why=WORKS):
     """The whole life of a process and each strain, in some environment; the process must say why it is as it is."""
     text = sh(*before, PROGRAMS / "life", env=env)
     for name, least in MOMENTS.items():
         moment(text, "life", name, least)
     run.note(text.splitlines()[-1])
     check(why in text, f"'{why}' is not what it says: {text}")
-    for case in STRESS if stressed else ():
-        sh(*before, PROGRAMS / "stress_right", case, "100", "30", env=env)
-    for program in ("stress_pool", "stress_rcu") if stressed else ():
-        text = sh(*before, PROGRAMS / program, "1", env=env)
+    # As many at once as there are CPUs: each has more threads than that, and they only disturb each other the more.
+    strains = [(PROGRAMS / "stress_right", case, "100", "30") for case in STRESS]
+    strains += [(PROGRAMS / program, "1") for program in ("stress_pool", "stress_rcu")]
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        *_, pooled, read = pool.map(lambda words: sh(*before, *words, env=env), strains)
+    for text in (pooled, read):
         run.note(text.splitlines()[-1])
 
 
@@ -218,8 +221,8 @@ def aarch64(run):
                                                               for name in ("err", "parse", "text")]
     with tempfile.TemporaryDirectory(prefix="tocsin-aarch64-") as made:
         objects = [f"{made}/{path.stem}.o" for path in toolkit]
-        for source, made_object in zip(toolkit, objects):
-            sh(compiler, *flags, "-c", str(source), "-o", made_object)
+        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+            list(pool.map(lambda one: sh(compiler, *flags, "-c", str(one[0]), "-o", one[1]), zip(toolkit, objects)))
         for name in ("sections", "life", "stress"):
             sh(compiler, *flags, "-static", "-pthread", str(HERE / f"{name}.c"), *objects, "-o", f"{made}/{name}")
         sh(emulator, f"{made}/sections")

@@ -7,6 +7,9 @@ what, and which program has to notice. The same programs built from the sources 
 is broken in a function's order rather than in a section (fences, gates) is in src/percpu/broken.h and stress_*.c.
 """
 
+import atexit
+import concurrent.futures
+import functools
 import os
 import pathlib
 import re
@@ -105,10 +108,12 @@ MUTANTS = (
     ("rcu, lock: marked with the period to come", RCU,
      "__atomic_store_n(&slot->mark, period, __ATOMIC_RELEASE);", "__atomic_store_n(&slot->mark, period + 1, __ATOMIC_RELEASE);",
      "stress_rcu 20"),
-    ("rcu, lock: a nested one marks anew", RCU, "if (outer) return outer;",
-     "if (outer) { __atomic_store_n(&slot->mark, tocsin_rcu_period, __ATOMIC_RELEASE); return outer; }", "stress_rcu 20"),
-    ("rcu, unlock: written back before the last use", "tests/percpu/stress_rcu.c", "look(object); unlock(token, false);",
-     "unlock(token, false); look(object);", "stress_rcu 20"),
+    ("rcu, lock: a nested one marks anew", RCU, "if (outer) { if (__builtin_expect((outer & TOCSIN_RCU_TRACING) != 0, 0)) {",
+     "if (outer) { __atomic_store_n(&slot->mark, tocsin_rcu_period, __ATOMIC_RELEASE); if (outer & TOCSIN_RCU_TRACING) {",
+     "stress_rcu 20"),
+    ("rcu, unlock: written back before the last use", "tests/percpu/stress_rcu.c",
+     "if (is_long) stress_sleep_ns(LONG_NS); look(object); unlock(token, false);",
+     "unlock(token, false); if (is_long) stress_sleep_ns(LONG_NS); look(object);", "stress_rcu 20"),
     ("keyed: reclaimed without a grace period", KEYED, "r = tocsin_rcu_synchronize();", "r = 0;", "test_keyed"),
     ("keyed: found before it is written", KEYED,
      "if (keyed->init) keyed->init(keyed->arg, item->contents, key); __atomic_store_n(&keyed->buckets[bucket], item, "
@@ -144,22 +149,79 @@ def tree(folder):
         shutil.copy(ROOT / "tests" / "unit" / f"test_{name}.c", folder / "tests" / "unit")
 
 
-def build(folder, program):
-    sources, libraries = PROGRAMS[program]
-    base = [BUILT / "libpercpu_test_base.a", BUILT.parents[1] / "src" / "base" / "libbase.a"]
-    check(all(path.exists() for path in base), f"not built: {base}")
-    more = ["-DPMC_INDEX_LATE=" + r'"movl $3000, %%ecx\n79:\n\tsubl $1, %%ecx\n\tjnz 79b\n\t"'] if program == "test_pmc" else [
-        "-DPMC_INDEX_LATE=" + '""']
-    done = subprocess.run(["cc", *FLAGS, *more, f"-I{folder}/include", f"-I{folder}/src", f"-I{folder}/tests/percpu", "-o",
-                           folder / program, *(folder / source for source in sources), *base, *libraries, "-pthread"],
+def object_of(folder, program, source):
+    return folder / program / source.replace("/", "_").replace(".c", ".o")
+
+
+def compile_one(folder, program, source):
+    """Compiles a source; what it was made of stands in a file beside the object."""
+    made = object_of(folder, program, source)
+    made.parent.mkdir(exist_ok=True)
+    late = r'"movl $3000, %%ecx\n79:\n\tsubl $1, %%ecx\n\tjnz 79b\n\t"' if program == "test_pmc" else '""'
+    done = subprocess.run(["cc", *FLAGS, f"-DPMC_INDEX_LATE={late}", f"-I{folder}/include", f"-I{folder}/src",
+                           f"-I{folder}/tests/percpu", "-MMD", "-c", folder / source, "-o", made],
                           capture_output=True, text=True, timeout=120)
     check(done.returncode == 0, f"does not compile: {done.stderr[:2000]}")
+    return made
+
+
+def link(folder, program, objects):
+    base = [BUILT / "libpercpu_test_base.a", BUILT.parents[1] / "src" / "base" / "libbase.a"]
+    check(all(path.exists() for path in base), f"not built: {base}")
+    done = subprocess.run(["cc", "-o", folder / program / "run", *objects, *base, *PROGRAMS[program][1], "-pthread"],
+                          capture_output=True, text=True, timeout=120)
+    check(done.returncode == 0, f"does not link: {done.stderr[:2000]}")
+
+
+class Builds:
+    """The programs as the sources are, and of each mutant what is made of the file that it changes; as many at once as there
+    are CPUs, and all of it before the first of them runs."""
+
+    def __init__(self):
+        made = pathlib.Path(tempfile.mkdtemp(prefix="tocsin-mutant-"))
+        atexit.register(shutil.rmtree, made, True)
+        self.right = made / "right"
+        tree(self.right)
+        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+            self.objects = {(program, source): pool.submit(compile_one, self.right, program, source)
+                            for program, (sources, _) in PROGRAMS.items() for source in sources}
+            # These wait for objects, which were all begun before.
+            self.programs = {program: pool.submit(self.link_right, program) for program in PROGRAMS}
+            self.mutants = {name: pool.submit(self.mutant, made / str(number), path, old, new, words.split()[0])
+                            for number, (name, path, old, new, words) in enumerate(MUTANTS)}
+
+    def object(self, program, source):
+        return self.objects[program, source].result()
+
+    def link_right(self, program):
+        link(self.right, program, [self.object(program, source) for source in PROGRAMS[program][0]])
+
+    def is_made_of(self, program, source, path):
+        listed = self.object(program, source).with_suffix(".d").read_text().replace("\\\n", " ").split()
+        return str(self.right / path) in map(os.path.normpath, listed)
+
+    def mutant(self, folder, path, old, new, program):
+        tree(folder)
+        (folder / path).write_text(swap((folder / path).read_text(), old, new))
+        sources = PROGRAMS[program][0]
+        changed = [source for source in sources if self.is_made_of(program, source, path)]
+        check(changed, f"{program} is not made of {path}")
+        link(folder, program, [compile_one(folder, program, source) if source in changed else self.object(program, source)
+                               for source in sources])
+        return folder
+
+
+@functools.lru_cache(None)
+def builds():
+    if os.uname().machine != "x86_64":
+        raise Skip("the mutants are written for x86-64's instructions")
+    return Builds()
 
 
 def notices(folder, words):
     """Whether the program notices that something is broken."""
     program, *args = words.split()
-    done = subprocess.run([folder / program, *args], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([folder / program / "run", *args], capture_output=True, text=True, timeout=120)
     said = (done.stdout + done.stderr).strip()
     check("Bail out" not in said and not (program == "stress" and done.returncode == 2), f"the test did not run: {said}")
     if "SKIP" in said:
@@ -169,40 +231,29 @@ def notices(folder, words):
     return (done.returncode == 0) == (program in SAYS_CAUGHT), said
 
 
-def add(name, path, old, new, words):
+def add(name, words):
     @suite.test(f"caught: {name}")
     def case(run):
-        if os.uname().machine != "x86_64":
-            raise Skip("the mutants are written for x86-64's instructions")
-        with tempfile.TemporaryDirectory(prefix="tocsin-mutant-") as made:
-            folder = pathlib.Path(made)
-            tree(folder)
-            (folder / path).write_text(swap((folder / path).read_text(), old, new))
-            build(folder, words.split()[0])
-            for number in range(1, TRIES + 1):
-                found, said = notices(folder, words)
-                if found:
-                    run.note(f"try {number}: {said.splitlines()[0] if said else ''}")
-                    return
-                if not words.startswith("stress "):
-                    break
+        folder = builds().mutants[name].result()
+        for number in range(1, TRIES + 1):
+            found, said = notices(folder, words)
+            if found:
+                run.note(f"try {number}: {said.splitlines()[0] if said else ''}")
+                return
+            if not words.startswith("stress "):
+                break
         raise Failed(f"not noticed: {said}")
 
 
 @suite.test("the same programs, as the sources are, notice nothing")
 def untouched(run):
-    if os.uname().machine != "x86_64":
-        raise Skip("the mutants are written for x86-64's instructions")
-    with tempfile.TemporaryDirectory(prefix="tocsin-mutant-") as made:
-        folder = pathlib.Path(made)
-        tree(folder)
-        for program in PROGRAMS:
-            build(folder, program)
-        for words in sorted({words for *_, words in MUTANTS}):
-            found, said = notices(folder, words.replace(" 20", " 1"))
-            check(not found, f"{words}: {said}")
+    for program in builds().programs.values():
+        program.result()
+    for words in sorted({words for *_, words in MUTANTS}):
+        found, said = notices(builds().right, words.replace(" 20", " 1"))
+        check(not found, f"{words}: {said}")
 
 
-for row in MUTANTS:
-    add(*row)
+for mutant, *_, how in MUTANTS:
+    add(mutant, how)
 suite.main()
