@@ -3,9 +3,7 @@
 """The examples of examples/tracing, built against the installed package as a user's project would be, and recorded: from the
 start, attached, killed. What they did is known, so what must be in the trace is, too."""
 
-import atexit
 import collections
-import os
 import pathlib
 import re
 import shutil
@@ -13,37 +11,15 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 
+import installed  # noqa: E402
 import tocsin  # noqa: E402
-from tocsin import ROOT, check, check_equal  # noqa: E402
+from tocsin import check, check_equal  # noqa: E402
 
-BUILD = pathlib.Path(os.environ["TOCSIN_BUILD"])
 suite = tocsin.Suite(needs=("tool",))
-made = {}
-
-
-def examples(run):
-    """Installs the package into a directory, once, and builds the examples with nothing but pkg-config."""
-    if not made:
-        where = pathlib.Path(tempfile.mkdtemp(prefix="tocsin-test-", dir=tocsin.SCRATCH))
-        atexit.register(shutil.rmtree, where, True)
-        done = subprocess.run(["meson", "install", "-C", str(BUILD), "--no-rebuild", "--destdir", str(where / "root")],
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        check(done.returncode == 0, done.stdout[-2000:])
-        pc = next((where / "root").rglob("tocsin.pc"))
-        shutil.copytree(ROOT / "examples" / "tracing", where / "examples")
-        env = dict(os.environ, PKG_CONFIG_PATH=str(pc.parent), PKG_CONFIG_SYSROOT_DIR=str(where / "root"),
-                   LDFLAGS=f"-Wl,-rpath,{pc.parent.parent}", CFLAGS="-O2 -Wall -Wextra -Werror",
-                   CXXFLAGS="-O2 -Wall -Wextra -Werror -std=c++17")
-        done = subprocess.run(["make", "-C", str(where / "examples")], env=env, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, text=True)
-        check(done.returncode == 0, done.stdout)
-        made["examples"] = where / "examples"
-    return made["examples"]
 
 
 def events(run, trace):
@@ -66,7 +42,7 @@ def ask(port, nr):
 
 
 def serve(run):
-    where = examples(run)
+    where = installed.examples("tracing")
     server = run.program(where / "server", cwd=where)
     check(server.out.wait(lambda: server.out.lines, 10), "the server did not start")
     return server, int(server.out.lines[0].split()[1])
@@ -74,7 +50,7 @@ def serve(run):
 
 @suite.test("the server in C and its plugin, recorded from the start")
 def _(run):
-    where = examples(run)
+    where = installed.examples("tracing")
     trace = pathlib.Path(run.scratch) / "trace"
     done = subprocess.run([str(tocsin.TOCSIN), "record", "-o", str(trace), "--", "./server", "--requests", "300"], cwd=where,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60)
@@ -86,7 +62,7 @@ def _(run):
 
 @suite.test("the program in C++, recorded from the start")
 def _(run):
-    where = examples(run)
+    where = installed.examples("tracing")
     trace = pathlib.Path(run.scratch) / "trace"
     done = subprocess.run([str(tocsin.TOCSIN), "record", "-o", str(trace), "--", "./words", "200"], cwd=where,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60)
