@@ -4,10 +4,11 @@
  * flamegraph.pl and many others read them, and speedscope's file format
  * (https://www.speedscope.app/file-format-schema.json) of the same stacks, in nanoseconds.
  *
- * A stack is section;state;cause;system call;kernel functions, the outermost first. What ran has
- * no stack here and is left out: these are pictures of what was waited for.
+ * A stack is section;state;cause;user functions;system call;kernel functions, the outermost first.
+ * What ran has no stack here and is left out: these are pictures of what was waited for.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,6 +29,19 @@ static void frame_put(struct out *o, const char *name)
 			o->buf[i] = ':';
 }
 
+static void user_frames_put(struct out *o, const struct named_stack *stack)
+{
+	for (unsigned i = stack->nr; i-- > 0;) {
+		const struct named_frame *f = &stack->frame[i];
+		const char *module = strrchr(f->module, '/');
+		char name[128];
+
+		(void)snprintf(name, sizeof(name), "%.80s+0x%llx", module ? module + 1 : f->module,
+			       (unsigned long long)f->vaddr);
+		frame_put(o, f->function[0] ? f->function : name);
+	}
+}
+
 static int stretch_add(void *context, const struct violation *v, const struct stretch *s)
 {
 	struct export *e = context;
@@ -40,6 +54,8 @@ static int stretch_add(void *context, const struct violation *v, const struct st
 	frame_put(o, STATE_NAME(s->state));
 	frame_put(o, CAUSE_NAME(s->kind));
 	if (s->state == TS_BLOCKED || s->state == TS_STOPPED) {
+		if (s->spell->user_stack)
+			user_frames_put(o, s->spell->user_stack);
 		if (s->spell->syscall)
 			frame_put(o, s->spell->syscall);
 		for (unsigned i = s->spell->nr_frames; i-- > 0;)

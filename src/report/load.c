@@ -18,6 +18,7 @@
 #define ARENA_MAX    ((size_t)64 << 20) /* of one item: a hostile trace ends here */
 #define CAUSES_MAX   4096               /* of one violation or section */
 #define SECTIONS_MAX 4096
+#define PARTS_MAX    (4 * CAUSES_MAX) /* events that make up one violation */
 
 struct load {
 	struct trace *trace;
@@ -174,37 +175,62 @@ static int spell_take(struct load *l, struct violation *v, const struct trace_sp
 	return 0;
 }
 
+static int stack_take(struct load *l, struct violation *v, const struct trace_user_stack *e)
+{
+	struct named_stack *stack;
+
+	if (e->number != v->number)
+		return 0; /* of one that was not written whole */
+	stack = load_user_stack(e, &l->arena);
+	if (!stack)
+		return -ENOMEM;
+	if (e->spell < 0)
+		v->stack = stack;
+	else if ((uint32_t)e->spell < v->nr_spells)
+		l->spell[e->spell].user_stack = stack;
+	return 0;
+}
+
 /* ---- a violation */
 
 static bool is_part(const struct load *l, unsigned stream, int64_t t_ns)
 {
 	int class = class_peek(l);
 
-	return (class == TRACE_CLASS_cause || class == TRACE_CLASS_spell) &&
+	return (class == TRACE_CLASS_cause || class == TRACE_CLASS_spell ||
+		class == TRACE_CLASS_user_stack) &&
 	       l->event->stream == stream && l->event->t_ns == t_ns;
 }
 
-/* The causes and spells behind the event of a violation. */
+static int part_take(struct load *l, struct violation *v)
+{
+	int class = class_peek(l), r;
+	union trace_any e;
+
+	r = event_take(l, class, &e);
+	if (r < 0)
+		return r;
+	if (class == TRACE_CLASS_cause)
+		return cause_take(l, v, &e.cause);
+	return class == TRACE_CLASS_spell ? spell_take(l, v, &e.spell)
+					  : stack_take(l, v, &e.user_stack);
+}
+
+/* The causes, spells and user stacks behind the event of a violation. */
 static int parts_take(struct load *l, struct violation *v, uint32_t causes, uint32_t spells)
 {
 	unsigned stream = l->event->stream;
 	int64_t t_ns = l->event->t_ns;
-	union trace_any e;
 	int r = 0;
 
-	while (r == 0 && v->nr_causes + v->nr_spells < causes + (uint64_t)spells) {
-		int class;
-
+	/* Behind all that were told of, only stacks can be its own. */
+	for (unsigned nr = 0; r == 0 && nr < PARTS_MAX; nr++) {
 		r = peek(l);
-		if (r != TRACE_EVENT || !is_part(l, stream, t_ns))
+		if (r != TRACE_EVENT || !is_part(l, stream, t_ns) ||
+		    (v->nr_causes + v->nr_spells >= causes + (uint64_t)spells &&
+		     class_peek(l) != TRACE_CLASS_user_stack))
 			break;
-		class = class_peek(l);
-		r = event_take(l, class, &e);
-		if (r == 0)
-			r = class == TRACE_CLASS_cause ? cause_take(l, v, &e.cause)
-						       : spell_take(l, v, &e.spell);
-		if (v->nr_causes + v->nr_spells >= 2 * CAUSES_MAX)
-			break;
+		r = part_take(l, v);
 	}
 	l->item.is_partial = v->nr_causes != causes || v->nr_spells != spells;
 	v->cause = l->cause;

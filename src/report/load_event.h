@@ -31,6 +31,9 @@ void load_fired(const struct trace_fired *e, struct violation *ret);
 void load_violation(const struct trace_violation *e, struct violation *ret);
 void load_cause(const struct trace_cause *e, struct cause *ret);
 void load_spell(const struct trace_spell *e, struct spell *ret);
+/** load_user_stack() - into memory of @arena. Return: NULL: no memory. */
+struct named_stack *load_user_stack(const struct trace_user_stack *e, struct arena *arena);
+
 void load_process(const struct trace_process *e, struct watch_event_process *ret);
 void load_section(const struct trace_summary_section *e, struct section_summary *ret);
 void load_section_cause(const struct trace_summary_cause *e, struct cause *ret);

@@ -229,6 +229,72 @@ void load_spell(const struct trace_spell *e, struct spell *ret)
 	tasks_from(e, s);
 }
 
+/* ---- user stacks */
+
+/* Cuts @text at @at, which is in it. Return: what stands behind @skip bytes more. */
+static char *cut(char *at, size_t skip)
+{
+	*at = '\0';
+	return at + skip;
+}
+
+/* "?" is not known. */
+static const char *known(const char *text)
+{
+	return strcmp(text, "?") == 0 ? "" : text;
+}
+
+/* `[inlined ]FUNCTION<tab>FILE:LINE<tab>MODULE+0xADDRESS`. What is of another form is all function.
+ */
+static void frame_from(char *text, struct named_frame *ret)
+{
+	static const char inlined[] = "inlined ";
+	char *plus = strrchr(text, '+'), *tab, *colon;
+	uint64_t line;
+
+	*ret = (struct named_frame){.function = text, .file = "", .module = "", .build_id = ""};
+	if (strncmp(text, inlined, sizeof(inlined) - 1) == 0) {
+		ret->is_inlined = true;
+		ret->function = text + sizeof(inlined) - 1;
+	}
+	if (!plus || tocsin_parse_u64(plus + 1, &ret->vaddr) < 0)
+		return;
+	(void)cut(plus, 0); /* its end is known */
+	tab = strrchr(text, '\t');
+	if (!tab || tab < ret->function)
+		return;
+	ret->module = known(cut(tab, 1));
+	tab = strrchr(text, '\t');
+	if (!tab || tab < ret->function)
+		return;
+	ret->file = cut(tab, 1);
+	colon = strrchr(ret->file, ':');
+	if (colon && tocsin_parse_u64(colon + 1, &line) == 0 && line <= UINT32_MAX) {
+		(void)cut(colon, 0); /* its end is known */
+		ret->line = (unsigned)line;
+	}
+	ret->file = known(ret->file);
+	ret->function = known(ret->function);
+}
+
+struct named_stack *load_user_stack(const struct trace_user_stack *e, struct arena *arena)
+{
+	struct named_stack *stack =
+		arena_alloc(arena, sizeof(*stack) + e->frames.nr * sizeof(stack->frame[0]));
+
+	if (!stack)
+		return NULL;
+	stack->why = (enum stack_reason)clip(e->reach, STACK_REASONS, STACK_REASONS - 1);
+	for (uint32_t i = 0; i < e->frames.nr; i++) {
+		char *text = arena_text(arena, e->frames.item[i], strlen(e->frames.item[i]));
+
+		if (!text)
+			return NULL;
+		frame_from(text, &stack->frame[stack->nr++]);
+	}
+	return stack;
+}
+
 /* ---- the rest */
 
 void load_process(const struct trace_process *e, struct watch_event_process *ret)

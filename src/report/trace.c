@@ -213,7 +213,7 @@ static int append_user_stack(struct trace_sink *sink, const struct violation *v,
 		const struct named_frame *f = &stack->frame[i];
 
 		text[i] = line + i * FRAME_TEXT_LEN;
-		(void)snprintf(line + i * FRAME_TEXT_LEN, FRAME_TEXT_LEN, "%s%s %s:%u %s+0x%llx",
+		(void)snprintf(line + i * FRAME_TEXT_LEN, FRAME_TEXT_LEN, "%s%s\t%s:%u\t%s+0x%llx",
 			       f->is_inlined ? "inlined " : "", f->function[0] ? f->function : "?",
 			       f->file[0] ? f->file : "?", f->line, f->module[0] ? f->module : "?",
 			       (unsigned long long)f->vaddr);

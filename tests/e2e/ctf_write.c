@@ -60,11 +60,29 @@ static int both(struct trace_sink *sink, struct out *o, const struct violation *
 	return json_violation(o, v) ?: r;
 }
 
+/* Names with blanks, as C++ has them; inlined; unknown. A trace has no build ids. */
+static struct named_stack *user_stack(void)
+{
+	static struct {
+		struct named_stack stack;
+		struct named_frame frame[3];
+	} s = {
+		.stack = {.nr = 3, .why = STACK_DEPTH},
+		.frame = {{"operator new(unsigned long, int)", "/src/a b.cpp", 12, true,
+			   "/usr/lib/a lib.so", "", false, 0x1234},
+			  {"main", "", 0, false, "/bin/prog", "", false, 0xfffffffffffffff0},
+			  {"", "", 0, false, "", "", false, 0x7f0000001000}},
+	};
+
+	return &s.stack;
+}
+
 static int write_same(struct trace_sink *sink)
 {
 	struct sink_losses sinks = {.count = {[SINK_EXEC_SUPPRESSED] = 3}};
 	struct watch_event_process *process = sample_process();
 	struct watch_summary *summary = sample_summary();
+	struct violation *v;
 	struct out o;
 	int r;
 
@@ -72,7 +90,10 @@ static int write_same(struct trace_sink *sink)
 	r = trace_sink_process(sink, process);
 	r = json_process(&o, process) ?: r;
 	r = both(sink, &o, sample_fired()) ?: r;
-	r = both(sink, &o, sample_violation()) ?: r;
+	v = sample_violation();
+	v->stack = user_stack();
+	v->spell[1].user_stack = user_stack();
+	r = both(sink, &o, v) ?: r;
 	r = both(sink, &o, sample_extreme()) ?: r;
 	r = trace_sink_summary(sink, summary, &sinks, (10ull << 32) + SAMPLE_START_NS) ?: r;
 	r = json_summary(&o, summary, &sinks) ?: r;

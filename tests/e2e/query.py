@@ -217,6 +217,21 @@ def views(run_):
     check_equal(rows(path, "SELECT value FROM environment WHERE name = 'domain'"), [{"value": "watch"}], "environment")
 
 
+@suite.test("user stacks and their frames")
+def stacks(run_):
+    path = f"{run_.scratch}/same"
+    helper("same", path)
+    want = [e["fields"] for e in printed(path) if e["type"] == "event" and e["name"] == "user_stack"]
+    check(want, "no stacks")
+    got = rows(path, "SELECT number, spell, reach, frames FROM stacks")
+    check_equal([(g["number"], g["spell"], g["reach"], json.loads(g["frames"])) for g in got],
+                [(w["number"], w["spell"], w["reach"], w["frames"]) for w in want], "stacks")
+    got = rows(path, "SELECT depth, function, place, address FROM frames")
+    check_equal(["\t".join((g["function"] or "?", g["place"] or "?:0", g["address"])) for g in got],
+                [f for w in want for f in w["frames"]], "frames")
+    check_equal([g["depth"] for g in got], [i for w in want for i in range(len(w["frames"]))], "depths")
+
+
 @suite.test("views are empty where a trace has no such events, and a table of a name that is taken has another")
 def absent(run_):
     path, _ = random_trace(run_, 400)

@@ -371,11 +371,20 @@ function about(s) {
 	if (s.cgroup) out.push(`cgroup ${s.cgroup.name}: ${ns(s.cgroup.quota_ns)} in each ${ns(s.cgroup.period_ns)}`);
 	return out.join("; ");
 }
+function userFrame(f) {
+	const place = f.file ? ` ${f.file}:${f.line ?? "?"}` : "", where = f.module ? `${f.module}+${f.address}` : f.address;
+	return `${f.function ?? "?"}${f.inlined ? " (inlined)" : ""}${place}  ${where}${f.replaced ? " (the file was replaced)" : ""}`;
+}
+function userStack(stack, name) {
+	if (!stack) return null;
+	return el("details", {}, el("summary", {}, stack.frames.length ? name : `${name}: none (${stack.reach})`),
+		el("pre", {}, stack.frames.map(userFrame).join("\n") + (stack.reach === "complete" ? "" : `\n... ${stack.reach}`)));
+}
 function spellRow(v, s) {
 	const end = s.in_ns ?? v.end_ns;
 	return el("tr", {}, el("td", { class: "n" }, "+" + ns(s.out_ns - v.start_ns)), el("td", { class: "n" }, ns(end - s.out_ns)),
 		el("td", {}, el("i", { class: "key", style: `background:var(--${s.state})` }), s.state), el("td", {}, s.cause + (s.wait_cause ? ", then " + s.wait_cause : "")),
-		el("td", { class: "text" }, about(s), s.stack ? el("details", {}, el("summary", {}, "kernel stack"), el("pre", {}, s.stack.join("\n"))) : null));
+		el("td", { class: "text" }, about(s), s.stack ? el("details", {}, el("summary", {}, "kernel stack"), el("pre", {}, s.stack.join("\n"))) : null, userStack(s.user_stack, "user stack")));
 }
 function choose(v) {
 	view.chosen = v;
@@ -388,6 +397,7 @@ function choose(v) {
 		el("p", {}, `${task(v)}${v.key !== undefined ? ", key " + v.key : ""}, ended ${clock(v.t, true)}${v.abandoned ? ", never stopped: " + v.abandoned : ""}${v.fired ? `, noticed ${ns(v.fired_late_ns)} after its deadline` : ""}`),
 		el("p", {}, el("strong", {}, v.verdict)), splitBar(v.split_ns), lanes(v),
 		el("ul", {}, ...v.causes.map(c => el("li", {}, `${percent(c.ns, v.elapsed_ns)}  ${c.text || c.kind} (${c.confidence}${c.evidence ? ": " + c.evidence : ""})`))));
+	if (v.user_stack) body.append(userStack(v.user_stack, "user stack at the deadline"));
 	if (v.spells.length)
 		body.append(el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Spells" }, el("table", {}, el("thead", {}, el("tr", {}, ...["left the CPU", "for", "state", "cause", "what is known"].map((t, i) => el("th", { scope: "col", class: i < 2 ? "n" : "" }, t)))),
 			el("tbody", {}, ...v.spells.map(s => spellRow(v, s))))));
@@ -413,7 +423,8 @@ function growSpell(root, kind, v, s) {
 		grow(root, [v.section, s.waker ? s.waker.comm : "no waker seen", ...(s.waker?.syscall ? [s.waker.syscall] : []), s.cause], slept);
 		return;
 	}
-	grow(root, [v.section, s.state, s.cause, ...(s.syscall ? [s.syscall] : []), ...(s.stack ? s.stack.slice().reverse() : [])], slept);
+	const user = (s.user_stack?.frames ?? []).map(f => f.function ?? `${(f.module ?? "?").split("/").at(-1)}+${f.address}`).reverse();
+	grow(root, [v.section, s.state, s.cause, ...user, ...(s.syscall ? [s.syscall] : []), ...(s.stack ? s.stack.slice().reverse() : [])], slept);
 	const throttled = Math.min(waited, s.throttled_ns ?? 0);
 	grow(root, [v.section, "throttled", "quota", ...(s.cgroup ? [s.cgroup.name] : [])], throttled);
 	grow(root, [v.section, "waiting", s.wait_cause ?? s.cause, ...(s.occupant ? [s.occupant.comm] : [])], waited - throttled);
