@@ -83,6 +83,18 @@ struct tocsin_label {
 #define tocsin_event_level(level, ...) TOCSIN_EVENT_(level, __VA_ARGS__)
 
 /*
+ * tocsin_event_patched(provider, name, fields...): the same, for places where even a load is too
+ * much. Off, it is a nop, which carries the USDT note, and one instruction that does nothing; it is
+ * switched by changing one byte of the code, through /proc/PID/mem. Where this cannot be done (the
+ * process is not dumpable, another machine than x86-64) it stays a jump to code that looks whether
+ * it is on.
+ *
+ * Its fields are evaluated always, so give it values that are at hand. A library with patched sites
+ * stays in memory when it is closed. docs/adr/0016 says why.
+ */
+#define tocsin_event_patched(...) TOCSIN_EVENT_PATCHED_(TOCSIN_LEVEL_INFO, __VA_ARGS__)
+
+/*
  * Is somebody recording that event? For work that only its fields need:
  *
  *	if (tocsin_event_enabled("server", "state"))
@@ -143,9 +155,15 @@ struct tocsin_site {
 	const volatile uint8_t *on;
 	const struct tocsin_class *cls;
 	uint16_t id; /* class id, once registered */
-	uint16_t reserved0;
+	uint16_t can_patch;
 	uint32_t abi;         /* TOCSIN_SITE_ABI */
 	struct chain *probes; /* the library's; NULL: none */
+};
+
+/* The byte that switches a patched site, in its code. */
+struct tocsin_patch {
+	void *at;
+	struct tocsin_site *site;
 };
 
 /* A program or library: its sites, the bounds of its ELF section `tocsin_sites`. */
@@ -156,8 +174,10 @@ struct tocsin_module {
 	uint32_t is_registered;
 	uint32_t has_probes;
 	uint32_t reserved0;
-	struct tocsin_module *next; /* the library's */
-	uint64_t reserved[3];
+	struct tocsin_module *next;         /* the library's */
+	const struct tocsin_patch *patches; /* the section `tocsin_patches` */
+	const struct tocsin_patch *patches_end;
+	uint64_t reserved;
 };
 
 #ifdef __cplusplus
@@ -208,6 +228,10 @@ TOCSIN_API void tocsin_module_register(struct tocsin_module *module);
  * it is gone. Thread-safe: yes. Signal-safe: no.
  */
 TOCSIN_API void tocsin_module_unregister(struct tocsin_module *module);
+
+/* Arm, or disarm, all patched sites of a module once, whatever is wanted of them: for measuring.
+ * Return: 0, -errno. */
+TOCSIN_API int tocsin_patched_switch_(const struct tocsin_module *module, int is_armed);
 
 #ifdef __cplusplus
 }

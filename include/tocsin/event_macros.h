@@ -29,8 +29,12 @@ extern struct tocsin_site *const tocsin_sites_begin_ __asm__("__start_tocsin_sit
 	__attribute__((weak, visibility("hidden")));
 extern struct tocsin_site *const tocsin_sites_end_ __asm__("__stop_tocsin_sites")
 	__attribute__((weak, visibility("hidden")));
+extern const struct tocsin_patch tocsin_patches_begin_ __asm__("__start_tocsin_patches")
+	__attribute__((weak, visibility("hidden")));
+extern const struct tocsin_patch tocsin_patches_end_ __asm__("__stop_tocsin_patches")
+	__attribute__((weak, visibility("hidden")));
 __attribute__((weak, visibility("hidden"))) struct tocsin_module tocsin_module_ = {
-	NULL, NULL, 0, 0, 0, 0, NULL, {0, 0, 0}};
+	NULL, NULL, 0, 0, 0, 0, NULL, NULL, NULL, 0};
 
 /* Before the constructors of the program, which may emit; each object file calls it, one does it.
  */
@@ -40,6 +44,8 @@ __attribute__((constructor(101), unused)) static void tocsin_module_init_(void)
 		return;
 	tocsin_module_.begin = &tocsin_sites_begin_;
 	tocsin_module_.end = &tocsin_sites_end_;
+	tocsin_module_.patches = &tocsin_patches_begin_;
+	tocsin_module_.patches_end = &tocsin_patches_end_;
 	tocsin_module_.abi = TOCSIN_SITE_ABI;
 	tocsin_module_.is_registered = 1;
 	tocsin_module_register(&tocsin_module_);
@@ -362,9 +368,15 @@ TOCSIN_ELEM_(F64, double)
 /* USDT arguments: consumers take 12. Memory, register or constant, wherever the value is. */
 #if defined(__x86_64__)
 #	define TOCSIN_CONSTRAINT_  "nor"
+#	define TOCSIN_SYMBOL_      "i"
 #	define TOCSIN_ARGUMENT_(v) v
 #else
-#	define TOCSIN_CONSTRAINT_  "r"
+#	define TOCSIN_CONSTRAINT_ "r"
+#	if defined(__aarch64__)
+#		define TOCSIN_SYMBOL_ "S" /* position-independent code too */
+#	else
+#		define TOCSIN_SYMBOL_ "i"
+#	endif
 #	define TOCSIN_ARGUMENT_(v) (uint64_t)(v) /* registers have one name for all of them */
 #endif
 #define TOCSIN_NOTE_1_(note)  note "%[tocsin_a1]"
@@ -417,14 +429,15 @@ TOCSIN_ELEM_(F64, double)
 /* Does anybody want this event: the byte in the control page, or the semaphore? Four instructions.
  */
 #if defined(__x86_64__)
-#	define TOCSIN_LOOK_(wanted)                                                              \
-		unsigned wanted;                                                                  \
-		__asm__ __volatile__(                                                             \
-			TOCSIN_ASM_SEMAPHORE_ "movzbl %c[tocsin_site].usdt(%%rip), %k[wanted_]\n" \
-					      "orb %[on], %b[wanted_]"                            \
-			: [wanted_] "=&q"(wanted)                                                 \
-			: [tocsin_site] "i"(TOCSIN_SITE_ADDRESS_), [on] "m"(*tocsin_s_.on)        \
-			: "cc");
+#	define TOCSIN_LOOK_(wanted)                                                       \
+		unsigned wanted;                                                           \
+		__asm__ __volatile__(TOCSIN_ASM_SEMAPHORE_                                 \
+				     "movzbl %c[tocsin_site].usdt(%%rip), %k[wanted_]\n"   \
+				     "orb %[on], %b[wanted_]"                              \
+				     : [wanted_] "=&q"(wanted)                             \
+				     : [tocsin_site] TOCSIN_SYMBOL_(TOCSIN_SITE_ADDRESS_), \
+				       [on] "m"(*tocsin_s_.on)                             \
+				     : "cc");
 #elif defined(__aarch64__)
 #	define TOCSIN_LOOK_(wanted)                                                              \
 		unsigned long wanted;                                                             \
@@ -432,7 +445,7 @@ TOCSIN_ELEM_(F64, double)
 				     "adrp %[wanted_], %c[tocsin_site].usdt\n"                    \
 				     "ldrh %w[wanted_], [%[wanted_], :lo12:%c[tocsin_site].usdt]" \
 				     : [wanted_] "=&r"(wanted)                                    \
-				     : [tocsin_site] "i"(TOCSIN_SITE_ADDRESS_));                  \
+				     : [tocsin_site] TOCSIN_SYMBOL_(TOCSIN_SITE_ADDRESS_));       \
 		wanted |= *tocsin_s_.on;
 #endif
 
@@ -443,7 +456,9 @@ TOCSIN_ELEM_(F64, double)
 	".balign 8\n"                         \
 	".8byte %c[tocsin_site]\n"            \
 	".popsection\n"
-#define TOCSIN_ASM_NOTE_(provider, name, args)                                  \
+#define TOCSIN_ASM_NOTE_(provider, name, args) \
+	TOCSIN_ASM_NOTE2_(provider, name, args, "%c[tocsin_site].usdt")
+#define TOCSIN_ASM_NOTE2_(provider, name, args, semaphore)                      \
 	"990: nop\n"                                                            \
 	".pushsection .note.stapsdt,\"?\",\"note\"\n"                           \
 	".balign 4\n"                                                           \
@@ -452,7 +467,7 @@ TOCSIN_ELEM_(F64, double)
 	"992: .balign 4\n"                                                      \
 	"993: .8byte 990b\n"                                                    \
 	".8byte _.stapsdt.base\n"                                               \
-	".8byte %c[tocsin_site].usdt\n"                                         \
+	".8byte " semaphore "\n"                                                \
 	".asciz \"" provider "\"\n"                                             \
 	".asciz \"" name "\"\n"                                                 \
 	".asciz \"" args "\"\n"                                                 \
@@ -530,26 +545,84 @@ tocsin_site site_<T>::site = {&tocsin_off_, &site_<T>::cls, 0xffff, 0, TOCSIN_SI
 			TOCSIN_ASSERT_(sizeof(tocsin_h_) <= TOCSIN_PAYLOAD_MAX,                   \
 				       "tocsin_event(): the fields are too large together");      \
 			size_t tocsin_o_ = 0;                                                     \
-			__asm__ __volatile__(                                                     \
-				TOCSIN_ASM_SITE_ TOCSIN_ASM_NOTE_(                                \
-					TOCSIN_PROVIDER_(__VA_ARGS__), TOCSIN_NAME_(__VA_ARGS__), \
-					TOCSIN_MAP_(TOCSIN_N_, __VA_ARGS__))                      \
-				:                                                                 \
-				: [tocsin_site] "i"(TOCSIN_SITE_ADDRESS_)TOCSIN_MAP_(TOCSIN_O_,   \
-										     __VA_ARGS__) \
-				: "memory");                                                      \
+			__asm__ __volatile__(TOCSIN_ASM_SITE_ TOCSIN_ASM_NOTE_(                   \
+						     TOCSIN_PROVIDER_(__VA_ARGS__),               \
+						     TOCSIN_NAME_(__VA_ARGS__),                   \
+						     TOCSIN_MAP_(TOCSIN_N_, __VA_ARGS__))         \
+					     :                                                    \
+					     : [tocsin_site] TOCSIN_SYMBOL_(TOCSIN_SITE_ADDRESS_) \
+						     TOCSIN_MAP_(TOCSIN_O_, __VA_ARGS__)          \
+					     : "memory");                                         \
 			TOCSIN_MAP_(TOCSIN_P_, __VA_ARGS__)                                       \
 			(void)tocsin_align_(tocsin_b_, tocsin_o_, 8);                             \
 			tocsin_emit_(&tocsin_s_, tocsin_b_, tocsin_o_, tocsin_on_);               \
 		}                                                                                 \
 	} while (0)
 
+/*
+ * A patched site: the nop of the note, then `test $imm, %eax` when off, or, with another first
+ * byte, a jump to the block that looks at the enable byte. It begins as the jump, so that a process
+ * in which nobody can change it works.
+ */
+#if defined(__x86_64__)
+#	define TOCSIN_ASM_PATCH_                       \
+		"995: .byte 0xe9\n"                     \
+		".long %l[tocsin_slow_]-(.+4)\n"        \
+		".pushsection tocsin_patches,\"aw?\"\n" \
+		".balign 8\n"                           \
+		".8byte 995b\n"                         \
+		".8byte %c[tocsin_site]\n"              \
+		".popsection\n"
+#elif defined(__aarch64__)
+#	define TOCSIN_ASM_PATCH_ "b %l[tocsin_slow_]\n"
+#endif
+
+#define TOCSIN_EVENT_PATCHED_(level, ...)                                                        \
+	do {                                                                                     \
+		__label__ tocsin_slow_, tocsin_end_;                                             \
+		TOCSIN_SITE_(level, 0, "" TOCSIN_PROVIDER_(__VA_ARGS__) "",                      \
+			     "" TOCSIN_NAME_(__VA_ARGS__) "", __VA_ARGS__)                       \
+		TOCSIN_MAP_(TOCSIN_V_, __VA_ARGS__)                                              \
+		__asm__ goto(TOCSIN_ASM_SITE_ TOCSIN_ASM_NOTE2_(                                 \
+				     TOCSIN_PROVIDER_(__VA_ARGS__), TOCSIN_NAME_(__VA_ARGS__),   \
+				     TOCSIN_MAP_(TOCSIN_N_, __VA_ARGS__), "0") TOCSIN_ASM_PATCH_ \
+			     :                                                                   \
+			     : [tocsin_site] TOCSIN_SYMBOL_(TOCSIN_SITE_ADDRESS_)                \
+				     TOCSIN_MAP_(TOCSIN_O_, __VA_ARGS__)                         \
+			     : "cc", "memory"                                                    \
+			     : tocsin_slow_);                                                    \
+		goto tocsin_end_;                                                                \
+	tocsin_slow_:                                                                            \
+		TOCSIN_COLD_LABEL_ if (__builtin_expect(*tocsin_s_.on != 0, 0))                  \
+		{                                                                                \
+			const unsigned tocsin_on_ = *tocsin_s_.on;                               \
+			TOCSIN_ALIGNAS_(8)                                                       \
+			unsigned char tocsin_h_[TOCSIN_HEADROOM +                                \
+						8 TOCSIN_MAP_(TOCSIN_S_, __VA_ARGS__)];          \
+			unsigned char *const tocsin_b_ = tocsin_h_ + TOCSIN_HEADROOM;            \
+			TOCSIN_ASSERT_(sizeof(tocsin_h_) <= TOCSIN_PAYLOAD_MAX,                  \
+				       "tocsin_event(): the fields are too large together");     \
+			size_t tocsin_o_ = 0;                                                    \
+			TOCSIN_MAP_(TOCSIN_P_, __VA_ARGS__)                                      \
+			(void)tocsin_align_(tocsin_b_, tocsin_o_, 8);                            \
+			tocsin_emit_(&tocsin_s_, tocsin_b_, tocsin_o_, tocsin_on_);              \
+		}                                                                                \
+	tocsin_end_:;                                                                            \
+	} while (0)
+
+/* Only gcc's C has attributes of labels. */
+#if defined(__cplusplus) || defined(__clang__)
+#	define TOCSIN_COLD_LABEL_
+#else
+#	define TOCSIN_COLD_LABEL_ __attribute__((cold));
+#endif
+
 #define TOCSIN_ENABLED_(provider, name)                                                          \
 	__extension__({                                                                          \
 		TOCSIN_SITE_(0, TOCSIN_CLASS_LOOKUP, "" provider "", "" name "", provider, name) \
 		__asm__ __volatile__(TOCSIN_ASM_SITE_                                            \
 				     :                                                           \
-				     : [tocsin_site] "i"(TOCSIN_SITE_ADDRESS_));                 \
+				     : [tocsin_site] TOCSIN_SYMBOL_(TOCSIN_SITE_ADDRESS_));      \
 		__builtin_expect(*tocsin_s_.on != 0, 0);                                         \
 	})
 

@@ -89,9 +89,10 @@ TOCSIN_API int tocsin_probe_register_in(struct tocsin_module *module, const char
  * From the return on every site that is reached calls @fn; it may be called before that.
  *
  * Return: an id > 0, or -EINVAL an empty or too long pattern (above 127 bytes), -ENOSPC
- * TOCSIN_PROBES_MAX are registered, -ENOMEM, -ENODEV the library has no memory that fork() wipes
- * (Linux < 4.14). Callable anywhere: threads, handlers, constructors, callbacks.
- * Thread-safe: yes. Signal-safe: yes. Since: 0.1.
+ * TOCSIN_PROBES_MAX are registered, -ENOMEM, -EACCES or -EPERM a patched site is off and this
+ * process may not write to its own code (it is not dumpable any more, or frozen), -ENODEV the
+ * library has no memory that fork() wipes (Linux < 4.14). Callable anywhere: threads, handlers,
+ * constructors, callbacks. Thread-safe: yes. Signal-safe: yes. Since: 0.1.
  */
 #define tocsin_probe_register(sites, fn, data, priority) \
 	tocsin_probe_register_in(&tocsin_module_, sites, fn, data, priority)

@@ -95,9 +95,10 @@ static const struct tocsin_label tocsin_section_splits_[]
 				     TF_U64("waiting_ns", 0), TF_U64("sleeping_ns", 0),     \
 				     TF_U64("unknown_ns", 0), TF_BOOL("keyed", 0),          \
 				     TF_ENUM("split", tocsin_section_splits_, 0))           \
-			__asm__ __volatile__(TOCSIN_ASM_SITE_                               \
-					     :                                              \
-					     : [tocsin_site] "i"(TOCSIN_SITE_ADDRESS_));    \
+			__asm__ __volatile__(                                               \
+				TOCSIN_ASM_SITE_                                            \
+				:                                                           \
+				: [tocsin_site] TOCSIN_SYMBOL_(TOCSIN_SITE_ADDRESS_));      \
 			&tocsin_s_;                                                         \
 		})
 

@@ -12,7 +12,7 @@
  *	0x02000 struct control_ring[512]        process
  *	0x0a000 u8 enable[4096]                 collector
  *	0x0b000 u16 filter_of[4096]             collector
- *	0x0d000 unused, zero
+ *	0x0d000 u64 patch[1536]                 process
  *	0x10000 filters, CONTROL_FILTER_BYTES   collector
  *	0x20000 descriptions, appended          process
  *	0x100000
@@ -43,11 +43,13 @@
 #define CONTROL_RINGS_AT     0x2000
 #define CONTROL_ENABLE_AT    0xa000
 #define CONTROL_FILTER_OF_AT 0xb000
+#define CONTROL_PATCHES_AT   0xd000
 #define CONTROL_FILTERS_AT   0x10000
 #define CONTROL_CLASSES_AT   0x20000
 
 #define CONTROL_RINGS        512
 #define CONTROL_CLASSES      4096 /* event classes of one process */
+#define CONTROL_PATCHES      1536 /* patched sites of one process */
 #define CONTROL_LAYOUTS      15   /* sets of contexts in a process's life */
 #define CONTROL_FILTERS      255
 #define CONTROL_FILTER_BYTES 0x10000
@@ -112,7 +114,11 @@ struct control_tracee {
 	__u32 attended; /* session.generation that the process has acted upon: CONTROL_ON_CALL */
 	__u32 heirs; /* children that took over this page's session and have a memfd of their own.
 			Atomic adds by them, once their page can be found; `wake` follows */
-	__u64 reserved[8]; /* zero */
+	__u64 page_addr;  /* of the page in the process: who writes to the process's memory looks
+			     for it there first */
+	__u32 nr_patches; /* of patch[] in use; stored after them (release) */
+	__u32 pad;
+	__u64 reserved[6]; /* zero */
 
 	/* Atomic adds. Losses of rings are in the rings. */
 	__u64 loss[TRACEE_LOSS_NR];
@@ -248,10 +254,19 @@ struct control_page {
 	struct control_ring ring[CONTROL_RINGS];
 	__u8 enable[CONTROL_CLASSES];
 	__u16 filter_of[CONTROL_CLASSES];
-	__u8 unused[CONTROL_FILTERS_AT - CONTROL_FILTER_OF_AT - 2 * CONTROL_CLASSES];
+	__u64 patch[CONTROL_PATCHES];
 	__u8 filters[CONTROL_FILTER_BYTES];
 	__u8 classes[CONTROL_CLASS_BYTES];
 };
+
+/*
+ * A patched site: class << 48 | address of the byte that the collector writes to the process's
+ * memory, when the enable byte of the class turns to or from zero: CONTROL_PATCH_ON or _OFF, and
+ * only where it finds the other of the two.
+ */
+#define CONTROL_PATCH_ADDRESS 0xffffffffffffull
+#define CONTROL_PATCH_ON      0xe9 /* x86-64: jmp rel32, and */
+#define CONTROL_PATCH_OFF     0xa9 /* test imm32, %eax, of the same four bytes */
 
 static inline __u32 control_record_id(__u32 layout, __u32 class_id)
 {

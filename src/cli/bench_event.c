@@ -66,6 +66,8 @@ static int round_own(struct bench_run *run, const char *path, double *ret_event1
 	add(run, BENCH_V_probe_extra_ns, text, "probe_extra_ns");
 	add(run, BENCH_V_probe_extra_inside_ns, text, "probe_extra_inside_ns");
 	add(run, BENCH_V_recursion_guard_ns, text, "recursion_guard_ns");
+	add(run, BENCH_V_patched_disabled_ns, text, "patched_disabled_ns");
+	add(run, BENCH_V_toggle_us, text, "toggle_us");
 	add(run, BENCH_V_two_thread_scaling, text, "two_thread_scaling");
 	add_ratios(run, text);
 	if (bench_program_value(text, "no_rseq") > 0)

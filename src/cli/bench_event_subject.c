@@ -73,6 +73,25 @@ LOOP(section_ns, tocsin_section("bench", TOCSIN_S))
 LOOP(probed, tocsin_event("bench", "probed", TF_U64("a", i), TF_U64("b", turns)))
 LOOP(guard, tocsin_tracing_end(tocsin_tracing_begin(TOCSIN_TRACER_USER, TOCSIN_TRACER_ALL)))
 
+LOOP(patched_disabled_ns,
+     tocsin_event_patched("bench", "disabled patched", TF_U64("a", i), TF_U64("b", turns)))
+
+/* There and back, in us for one. */
+static double toggle_us(void)
+{
+	double us[SLICES];
+
+	for (unsigned s = 0; s < SLICES; s++) {
+		uint64_t start = now_ns();
+
+		for (int i = 0; i < 20; i++)
+			if (tocsin_patched_switch_(&tocsin_module_, !(i & 1)))
+				return -1;
+		us[s] = (double)(now_ns() - start) / 20 / 1000;
+	}
+	return bench_undisturbed(us, SLICES);
+}
+
 static __attribute__((noinline)) void loop_probed_inside(uint64_t turns)
 {
 	uint64_t token = tocsin_rcu_read_lock();
@@ -104,6 +123,7 @@ static const struct figure {
 	{"probed", loop_probed, 10000},
 	{"probed_inside", loop_probed_inside, 10000},
 	{"guard", loop_guard, 10000},
+	{"patched_disabled_ns", loop_patched_disabled_ns, 200000},
 };
 #	define FIGURES (sizeof(figures) / sizeof(figures[0]))
 
@@ -143,7 +163,7 @@ static void enable(struct control_page *page)
 	for (uint32_t at = 0; at < page->tracee.class_bytes;) {
 		const struct control_class *cls = (const void *)(page->classes + at);
 
-		if (strcmp((const char *)cls + cls->name, "disabled") != 0 && !cls->flags)
+		if (strncmp((const char *)cls + cls->name, "disabled", 8) != 0 && !cls->flags)
 			page->enable[cls->id] = 1;
 		at += cls->bytes;
 	}
@@ -185,6 +205,7 @@ static void measure(void)
 		printf("%s %.4f\n", figures[f].name, bench_undisturbed(slice[f], SLICES));
 	for (unsigned e = 0; e < sizeof(extras) / sizeof(extras[0]); e++)
 		print_extra(&extras[e], slice);
+	printf("toggle_us %.4f\n", toggle_us());
 }
 
 /* ---- two threads on two CPUs against one */

@@ -70,6 +70,7 @@ struct record_process {
 	uint32_t wake;             /* last seen */
 	const uint32_t *wake_word; /* mapped for futex_waitv() only; NULL: not */
 	uint64_t library_lost[TRACEE_LOSS_NR], library_lost_before[TRACEE_LOSS_NR];
+	uint64_t nr_unpatched_ever; /* most patched sites that should have been on and were not */
 };
 
 struct record_kernel_part;
@@ -136,6 +137,9 @@ int session_take(struct recorder *rec, struct record_process *p, bool *ret_conti
 
 /** session_enable() - set the enable bytes of classes from @first on. */
 int session_enable(struct recorder *rec, struct record_process *p, uint32_t first);
+
+/** record_patch() - switch patched sites as the enable bytes are now; counts what cannot be. */
+void record_patch(struct record_process *p);
 
 /** session_silence() - all off. session_release() - and nobody's. */
 int session_silence(struct record_process *p);

@@ -34,6 +34,11 @@ void record_process_tell_losses(struct recorder *rec, struct record_process *p)
 		record_kernel_tell_losses(rec);
 	}
 	say_lost(rec, p, "ring", lost, "events lost: the ring was full");
+	say_lost(
+		rec, p, "unpatched", p->nr_unpatched_ever,
+		"patched sites that could not be switched on: their process's code may not be written "
+		"to (ptrace permission), or a debugger is at it");
+	rec->stats.lost_library += p->nr_unpatched_ever;
 	say_lost(rec, p, "unwritten", lost_else,
 		 "events lost: the disk did not take them, or they made no sense");
 	for (unsigned i = 0; i < TRACEE_LOSS_NR; i++) {

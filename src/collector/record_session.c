@@ -215,7 +215,9 @@ int session_enable(struct recorder *rec, struct record_process *p, uint32_t firs
 	}
 	r = control_file_write(&p->page, CONTROL_FILTER_OF_AT + first * sizeof(filter[0]), filter,
 			       nr * sizeof(filter[0]));
-	return r ?: control_file_write(&p->page, CONTROL_ENABLE_AT + first, enable, nr);
+	r = r ?: control_file_write(&p->page, CONTROL_ENABLE_AT + first, enable, nr);
+	record_patch(p);
+	return r;
 }
 
 /* Do the rings that there are behave as the session wants it? */
@@ -276,7 +278,9 @@ int session_silence(struct record_process *p)
 	p->session.flags = 0;
 	p->session.nr_rules = 0;
 	r = session_write(p);
-	return control_file_write(&p->page, CONTROL_ENABLE_AT, off, sizeof(off)) ?: r;
+	r = control_file_write(&p->page, CONTROL_ENABLE_AT, off, sizeof(off)) ?: r;
+	record_patch(p);
+	return r;
 }
 
 int session_release(struct record_process *p)

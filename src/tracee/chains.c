@@ -193,10 +193,11 @@ static void retire_unused(void)
 	}
 }
 
-/* Give every site what it is to have. Return: 0 or -ENOMEM: some keep what they had. */
+/* Give every site what it is to have. Return: 0, or -ENOMEM: some keep what they had; or -errno: a
+ * patched site cannot be armed. */
 static int update(void)
 {
-	int r = 0;
+	int r = 0, patched;
 
 	__atomic_store_n(&chains.is_changing, 1, __ATOMIC_RELEASE);
 	for (struct chain *c = chains.live; c; c = c->next)
@@ -206,6 +207,10 @@ static int update(void)
 			if (site_update(*s))
 				r = -ENOMEM;
 	retire_unused();
+	for (struct tocsin_module *m = chains.modules; m; m = m->next) {
+		patched = patch_update(m);
+		r = r ? r : patched;
+	}
 	__atomic_store_n(&chains.is_changing, 0, __ATOMIC_RELEASE);
 	return r;
 }
@@ -289,7 +294,7 @@ static int register_locked(struct tocsin_module *module, const struct probe *new
 {
 	uint32_t slot = 0;
 	struct probe *p;
-	int id;
+	int id, r;
 
 	while (slot < TOCSIN_PROBES_MAX && chains.probe[slot].id)
 		slot++;
@@ -302,10 +307,11 @@ static int register_locked(struct tocsin_module *module, const struct probe *new
 		chains.nr_ever = 1;
 	id = p->id = (int)(chains.nr_ever << SLOT_BITS | slot);
 	probe_add(slot, p->priority);
-	if (update()) {
+	r = update();
+	if (r) {
 		probe_remove(p);
 		(void)update(); /* sites keep chains that call nothing there */
-		return -ENOMEM;
+		return r;
 	}
 	module->has_probes = 1;
 	return id;
@@ -382,6 +388,8 @@ void chains_add_module(struct tocsin_module *module)
 	__atomic_store_n(&chains.modules, module, __ATOMIC_RELEASE);
 	if (chains.nr_probes)
 		(void)update(); /* -ENOMEM: as if it had come later */
+	else
+		(void)patch_update(module); /* what cannot be written stays armed */
 	unlock(signals);
 }
 

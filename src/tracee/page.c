@@ -325,6 +325,13 @@ static int take_over(struct control_page *page, const struct control_page *old,
 	memcpy(page->classes, old->classes, tracee.class_bytes);
 	page->tracee.class_bytes = tracee.class_bytes;
 	page->tracee.nr_classes = tracee.nr_classes;
+	if (!tracee.nr_patches)
+		return 0;
+	if (fallocate(fd, 0, (off_t)(n->offset + CONTROL_PATCHES_AT),
+		      (off_t)(tracee.nr_patches * sizeof(page->patch[0]))) < 0)
+		return -errno;
+	memcpy(page->patch, old->patch, tracee.nr_patches * sizeof(page->patch[0]));
+	page->tracee.nr_patches = tracee.nr_patches;
 	return 0;
 }
 
@@ -403,6 +410,7 @@ int page_make(void)
 	tracee.page_inode = n.st.st_ino;
 	tracee.page_device = n.fd >= 0 ? n.st.st_dev : tracee.arena.device; /* of all memfds */
 	section_publish();
+	n.page->tracee.page_addr = (uint64_t)(uintptr_t)n.page;
 	__atomic_store_n(&n.page->tracee.magic, CONTROL_MAGIC, __ATOMIC_RELEASE);
 	if (n.fd < 0)
 		arena_announce(n.place, n.offset);

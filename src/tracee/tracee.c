@@ -139,11 +139,11 @@ extern __typeof__(dlopen) dlopen __attribute__((weak));
  * have their restartable section armed, and the kernel kills who has one that it cannot read. So
  * the plugin stays. (The shared library is linked with -z nodelete, which says the same.)
  */
-static void stay_loaded(void)
+static void stay_loaded(const void *address)
 {
 	Dl_info self;
 
-	if (dladdr && dlopen && dladdr(&tracee, &self) && self.dli_fname)
+	if (dladdr && dlopen && dladdr(address, &self) && self.dli_fname)
 		(void)dlopen(self.dli_fname, RTLD_LAZY | RTLD_NOLOAD |
 						     RTLD_NODELETE); /* the program itself: NULL */
 }
@@ -172,7 +172,7 @@ void tracee_init(void)
 
 	if (__atomic_exchange_n(&state, 1, __ATOMIC_ACQ_REL))
 		return;
-	stay_loaded();
+	stay_loaded(&tracee);
 	(void)rseq_init(); /* where it cannot be used everything goes to the side ring */
 	ring_init(choose_clock(), &rings_hooks);
 	if (wiped_new() == 0 && ring_writer_new(&tracee.rings) == 0) {
@@ -237,6 +237,11 @@ void tocsin_module_register(struct tocsin_module *module)
 		return;
 	}
 	module_describe(module);
+	if (module->patches != module->patches_end) {
+		/* The collector writes to its code at any time: it must not go away. */
+		stay_loaded(module);
+		patch_add_module(module);
+	}
 	chains_add_module(module); /* whose sites have their ids now */
 }
 

@@ -55,6 +55,7 @@ struct tracee {
 	/* Private copies of what the page says, for who writes must not believe the page. */
 	uint32_t class_bytes;
 	uint32_t nr_classes;
+	uint32_t nr_patches;
 	uint32_t attended;
 	bool is_frozen;  /* no system call any more, see tocsin_freeze() */
 	bool is_stopped; /* nor the clock, see tocsin_stop() */
@@ -233,6 +234,25 @@ static inline uint8_t chains_ring_on(const struct tocsin_site *site)
 
 /** chains_run() - call the callbacks of a site. Keeps errno. Signal-safe: yes. */
 void chains_run(const struct tocsin_site *site, const void *payload, size_t bytes);
+
+/* ---- patch.c ---- */
+
+/** patch_open() - for patch_write(). Return: a descriptor to close, or -EPERM, -EACCES, -errno. */
+int patch_open(void);
+
+/** patch_write() - arm a site or not. Return: 1 changed, 0 it was so, -EBUSY somebody else has
+ * changed that byte, -EIO. Signal-safe: yes. */
+int patch_write(int fd, const struct tocsin_patch *patch, bool is_armed);
+
+/** patch_fence() - from here on all threads run what was written. Return: false: not known. */
+bool patch_fence(void);
+
+/** patch_add_module() - say where the patched sites of a module are, for good. */
+void patch_add_module(const struct tocsin_module *module);
+
+/** patch_update() - arm sites that are wanted, disarm others. Return: 0, or -errno: one that is
+ * wanted could not be armed. Signal-safe: yes. */
+int patch_update(const struct tocsin_module *module);
 
 /* ---- tracing.c ---- */
 
