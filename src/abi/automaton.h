@@ -23,8 +23,8 @@
 #define AUTOMATON_TESTS    512
 #define AUTOMATON_ACTS     512
 #define AUTOMATON_BOUNDS   128
-#define AUTOMATON_SLOTS    12 /* clocks and stored variables */
-#define AUTOMATON_INPUTS   16 /* values that come with an event */
+#define AUTOMATON_SLOTS    8 /* clocks and stored variables */
+#define AUTOMATON_INPUTS   8 /* values that come with an event */
 #define AUTOMATON_PARAMS   16
 #define AUTOMATON_PARALLEL 8  /* edges of one state for one event */
 #define AUTOMATON_GUARD    16 /* tests of one guard */
@@ -196,8 +196,10 @@ struct automaton_instance {
 	__u64 state;       /* a number, or a set of bits */
 	__u64 bits;        /* the last valuation */
 	__u64 deadline_ns; /* when time alone becomes a violation; 0: never */
-	__u32 flags;
-	__u32 pending;               /* duties, a bit each */
+	__u8 flags;
+	__u8 pending;                /* duties, a bit each */
+	__u16 host16;                /* for whoever keeps it; no step looks at these two */
+	__u32 host32;
 	__s64 slot[AUTOMATON_SLOTS]; /* of clocks: when they were 0 */
 };
 

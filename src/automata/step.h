@@ -64,7 +64,7 @@ AUTOMATON_INLINE __u64 automaton_value(const struct automaton_table *t,
 	switch (var & 0xf0) {
 	case AUTOMATON_VAR_CLOCK: return now - (__u64)automaton_slot(in, i);
 	case AUTOMATON_VAR_STORED: return (__u64)automaton_slot(in, i);
-	case AUTOMATON_VAR_INPUT: return input ? (__u64)input->value[i] : 0;
+	case AUTOMATON_VAR_INPUT: return input ? (__u64)input->value[i & (AUTOMATON_INPUTS - 1)] : 0;
 	case AUTOMATON_VAR_PARAM: return (__u64)t->param[i];
 	default: return 0;
 	}
@@ -314,13 +314,13 @@ AUTOMATON_PART int automaton_duties(const struct automaton_table *t, struct auto
 		__u64 at;
 
 		if (in->bits >> (d->done & 63) & 1) {
-			in->pending &= ~(1u << i);
+			in->pending = (__u8)(in->pending & ~(1u << i));
 			continue;
 		}
 		if (!(in->pending >> i & 1)) {
 			if (!(in->bits >> (d->trigger & 63) & 1))
 				continue;
-			in->pending |= 1u << i;
+			in->pending = (__u8)(in->pending | 1u << i);
 			in->slot[i] = (__s64)now;
 		}
 		if ((d->flags & AUTOMATON_DUTY_HOLD) && !(in->bits >> (d->hold & 63) & 1))

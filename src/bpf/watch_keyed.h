@@ -8,67 +8,7 @@
 #include "watch_section.h"
 #include "watch_state.h"
 
-static long kick_nothing(struct bpf_dynptr *sample, void *ctx)
-{
-	return 1;
-}
-
-/* Have the CPU's timer armed in time for a deadline that a probe has just set. */
-GLOBAL int kick(void)
-{
-	long r = -1;
-
-	for (int try = 0; try < 4 && r < 0; try++) /* busy while another CPU kicks */
-		r = bpf_user_ringbuf_drain(&kicks, kick_nothing, NULL, BPF_RB_FORCE_WAKEUP);
-	__sync_fetch_and_add(&nr_kicks, 1);
-	if (r < 0)
-		lose(LOSS_KICK_FAILED);
-	return 0;
-}
-
-INLINE int arg_read(void *ctx, const struct watch_arg *a, __u64 *value)
-{
-	__u64 v = 0, base = 0, index = 0;
-
-	switch (a->kind) {
-	case ARG_CONST: v = (__u64)a->value; break;
-	case ARG_REG:
-		if (bpf_probe_read_kernel(&v, sizeof(v), ctx + (a->reg & 0xff)))
-			return -1;
-		break;
-	case ARG_MEM:
-	case ARG_STRING:
-		if (bpf_probe_read_kernel(&base, sizeof(base), ctx + (a->reg & 0xff)))
-			return -1;
-		if (a->kind == ARG_STRING) {
-			v = base;
-			break;
-		}
-		if (a->scale &&
-		    bpf_probe_read_kernel(&index, sizeof(index), ctx + (a->index & 0xff)))
-			return -1;
-		if (bpf_probe_read_user(&v, sizeof(v),
-					(void *)(base + index * a->scale + (__u64)a->value)))
-			return -1;
-		break;
-	case ARG_RECORD:
-		if (bpf_probe_read_kernel(&v, sizeof(v), ctx + ((__u64)a->value & 0x3ff)))
-			return -1;
-		break;
-	default: return -1;
-	}
-	if (a->size < 8) {
-		__u32 shift = 64 - 8 * (a->size & 7);
-
-		v <<= shift & 63;
-		if (a->is_signed)
-			v = (__u64)((__s64)v >> (shift & 63));
-		else
-			v >>= shift & 63;
-	}
-	*value = v;
-	return 0;
-}
+#include "probe.h"
 
 #define KERNEL_EEXIST 17
 

@@ -377,6 +377,9 @@ INLINE void lose(__u32 which)
 		__sync_fetch_and_add(&losses[which], 1);
 }
 
+#define HEAP_IS_FULL()    lose(LOSS_DEADLINES_FULL)
+#define KICK_HAS_FAILED() lose(LOSS_KICK_FAILED)
+
 INLINE struct thread *thread_of(struct task_struct *task)
 {
 	if (!task->bpf_storage) /* one load instead of a helper call for the many that are not
