@@ -197,8 +197,8 @@ struct automaton_instance {
 	__u64 bits;        /* the last valuation */
 	__u64 deadline_ns; /* when time alone becomes a violation; 0: never */
 	__u8 flags;
-	__u8 pending;                /* duties, a bit each */
-	__u16 host16;                /* for whoever keeps it; no step looks at these two */
+	__u8 pending; /* duties, a bit each */
+	__u16 host16; /* for whoever keeps it; no step looks at these two */
 	__u32 host32;
 	__s64 slot[AUTOMATON_SLOTS]; /* of clocks: when they were 0 */
 };

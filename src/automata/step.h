@@ -64,7 +64,8 @@ AUTOMATON_INLINE __u64 automaton_value(const struct automaton_table *t,
 	switch (var & 0xf0) {
 	case AUTOMATON_VAR_CLOCK: return now - (__u64)automaton_slot(in, i);
 	case AUTOMATON_VAR_STORED: return (__u64)automaton_slot(in, i);
-	case AUTOMATON_VAR_INPUT: return input ? (__u64)input->value[i & (AUTOMATON_INPUTS - 1)] : 0;
+	case AUTOMATON_VAR_INPUT:
+		return input ? (__u64)input->value[i & (AUTOMATON_INPUTS - 1)] : 0;
 	case AUTOMATON_VAR_PARAM: return (__u64)t->param[i];
 	default: return 0;
 	}

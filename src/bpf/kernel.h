@@ -204,6 +204,7 @@ struct task_struct {
 	unsigned int __state;
 	unsigned int flags;
 	int on_cpu;
+	int wake_cpu;
 	int prio;
 	int pid;
 	int tgid;

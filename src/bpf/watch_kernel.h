@@ -9,6 +9,7 @@
 
 #include "complaint.h"
 #include "watch.h"
+#include "watch_links.h"
 /* bpftool's generated code is not ours to mend */
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wsign-conversion"

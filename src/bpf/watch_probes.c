@@ -9,6 +9,7 @@
 #include "../base/cleanup.h"
 #include "multi.h"
 #include "watch_kernel.h"
+#include "watch_links.h"
 
 /* Probes that were attached together: one link of many (fd), or `nr` of perf_event_open(), or a
  * part in a tracepoint's. */
@@ -32,15 +33,14 @@ static struct bpf_program *program_of(struct watch_kernel *k, enum watch_program
 	return NULL;
 }
 
-static int attach_perf(struct watch_kernel *k, const struct watch_uprobes *u,
+static int attach_perf(struct bpf_program *program, const struct watch_uprobes *u,
 		       struct watch_link *link)
 {
 	for (size_t i = 0; i < u->nr; i++) {
 		LIBBPF_OPTS(bpf_uprobe_opts, opts, .ref_ctr_offset = u->place[i].ref_ctr_offset,
 			    .bpf_cookie = u->place[i].cookie, .retprobe = u->is_return);
-		struct bpf_link *one =
-			bpf_program__attach_uprobe_opts(program_of(k, u->program), u->pid ?: -1,
-							u->path, u->place[i].offset, &opts);
+		struct bpf_link *one = bpf_program__attach_uprobe_opts(
+			program, u->pid ?: -1, u->path, u->place[i].offset, &opts);
 
 		if (!one)
 			return -errno;
@@ -49,11 +49,11 @@ static int attach_perf(struct watch_kernel *k, const struct watch_uprobes *u,
 	return 0;
 }
 
-static int attach_multi(struct watch_kernel *k, const struct watch_uprobes *u,
+static int attach_multi(struct bpf_program *program, const struct watch_uprobes *u,
 			struct watch_link *link)
 {
 	uint64_t *word TOCSIN_CLEANUP(tocsin_free_voidp) = calloc(u->nr, 3 * sizeof(*word));
-	struct multi m = {.program = bpf_program__fd(program_of(k, u->program)),
+	struct multi m = {.program = bpf_program__fd(program),
 			  .type = MULTI_UPROBE,
 			  .path = u->path,
 			  .nr = u->nr,
@@ -84,15 +84,15 @@ static struct watch_link *link_new(size_t nr)
 	return link;
 }
 
-int watch_kernel_attach_uprobes(struct watch_kernel *k, const struct watch_uprobes *u,
-				struct watch_link **ret_link, struct tocsin_err *err)
+int watch_links_attach(struct bpf_program *program, bool has_multi, const struct watch_uprobes *u,
+		       struct watch_link **ret_link, struct tocsin_err *err)
 {
 	libbpf_print_fn_t previous = libbpf_set_print(complaint_keep);
-	struct watch_link *link = link_new(k->has_multi ? 0 : u->nr);
+	struct watch_link *link = link_new(has_multi ? 0 : u->nr);
 	int r = -ENOMEM;
 
 	if (link)
-		r = k->has_multi ? attach_multi(k, u, link) : attach_perf(k, u, link);
+		r = has_multi ? attach_multi(program, u, link) : attach_perf(program, u, link);
 	(void)libbpf_set_print(previous);
 	if (r) {
 		watch_links_close(&link, 1);
@@ -100,6 +100,35 @@ int watch_kernel_attach_uprobes(struct watch_kernel *k, const struct watch_uprob
 				       u->nr == 1 ? "a probe" : "probes", u->path,
 				       (unsigned long long)(u->nr ? u->place[0].offset : 0),
 				       u->nr == 1 ? "" : " and other places", strerror(-r));
+	}
+	*ret_link = link;
+	return 0;
+}
+
+int watch_kernel_attach_uprobes(struct watch_kernel *k, const struct watch_uprobes *u,
+				struct watch_link **ret_link, struct tocsin_err *err)
+{
+	return watch_links_attach(program_of(k, u->program), k->has_multi, u, ret_link, err);
+}
+
+int watch_link_tracepoint(struct bpf_program *program, const char *category, const char *name,
+			  uint32_t cookie, struct watch_link **ret_link, struct tocsin_err *err)
+{
+	LIBBPF_OPTS(bpf_tracepoint_opts, opts, .bpf_cookie = cookie);
+	libbpf_print_fn_t previous = libbpf_set_print(complaint_keep);
+	struct watch_link *link = link_new(1);
+	int r = link ? 0 : -ENOMEM;
+
+	if (!r) {
+		link->perf[0] = bpf_program__attach_tracepoint_opts(program, category, name, &opts);
+		link->nr = link->perf[0] != NULL;
+		r = link->nr ? 0 : -errno;
+	}
+	(void)libbpf_set_print(previous);
+	if (r) {
+		watch_links_close(&link, 1);
+		return tocsin_err_fail(r, err, "cannot attach to the tracepoint '%s:%s': %s",
+				       category, name, strerror(-r));
 	}
 	*ret_link = link;
 	return 0;

@@ -14,7 +14,7 @@
 #include "monitor_models.h"
 #include "monitor_show.h"
 
-struct monitor_wanted monitor_wanted;
+struct monitor_wanted monitor_wanted = {.has_stacks = true};
 
 static const struct opt options[] = {
 	{.kind = OPT_GROUP, .name = "Models"},
@@ -27,20 +27,38 @@ static const struct opt options[] = {
 	{OPT_FLAG, 0, "strict", NULL,
 	 "check: exit with 1 if there are warnings; replay: with 4 if events were lost", NULL,
 	 &monitor_wanted.is_strict, 0, 0, NULL},
-	{.kind = OPT_GROUP, .name = "Events (replay)"},
+#if TOCSIN_HAS_KERNEL_HALF
+	{.kind = OPT_GROUP, .name = "Processes (run)"},
+	{OPT_STRINGS, 'p', "pid", "PID", "watch this process; may be given again", NULL,
+	 &monitor_wanted.pid, 0, 0, NULL},
+	{OPT_FLAG, 'a', "all", NULL, "watch every process", NULL, &monitor_wanted.all, 0, 0, NULL},
+	{OPT_FLAG, 0, "force", NULL, "bind where it may hurt the program, and say what may happen",
+	 NULL, &monitor_wanted.force, 0, 0, NULL},
+	{OPT_DURATION, 'd', "duration", "TIME", "stop after this time", NULL,
+	 &monitor_wanted.duration_ns, 1000000, INT64_MAX, NULL},
+	{OPT_FLAG, 0, "fail-on-violation", NULL, "exit with 1 if a model was violated", NULL,
+	 &monitor_wanted.fail_on_violation, 0, 0, NULL},
+	{OPT_U64, 0, "rate", "N", "violations of a monitor that are said, a second",
+	 "Those beyond are counted.", &monitor_wanted.rate, 1, 1000000, "100"},
+	{OPT_FLAG, 0, "stacks", NULL, "take the stacks of who was there", NULL,
+	 &monitor_wanted.has_stacks, 0, 0, "on"},
+#endif
+	{.kind = OPT_GROUP, .name = "Events (replay, run)"},
 	{OPT_STRINGS, 0, "bind", "EVENT=POINT", "what an event of a model is; may be given again",
-	 "POINT is an event of the trace, provider:name. Behind it, separated by commas: key=FIELD "
+	 "POINT is an event of the trace or a tracepoint, provider:name; to run also func:[PATH:]NAME, return:[PATH:]NAME, "
+	 "usdt:PROVIDER:NAME, syscall:NAME, sysexit:NAME, PATH:OFFSET, whose values are arg0 to arg5 and ret. Behind it, separated by commas: key=FIELD "
 	 "(what tells instances apart), INPUT=FIELD (a value for the model), set and clear (of a formula: the atom stays), "
 	 "and last when=CONDITION, as 'tocsin print --where' has them. MODEL.EVENT=POINT is for that model alone. "
 	 "It replaces what the model says about that event.",
 	 &monitor_wanted.bind, 0, 0, NULL},
-	{OPT_FLAG, 'f', "follow", NULL, "go on as the trace grows", NULL,
-	 &monitor_wanted.is_following, 0, 0, NULL},
+	{OPT_FLAG, 'f', "follow", NULL,
+	 "replay: go on as the trace grows; run: also watch children", NULL, &monitor_wanted.follow,
+	 0, 0, NULL},
 	{OPT_STRING, 0, "after", "WHAT", "after a violation: reset, keep or freeze the instance",
 	 "reset waits for the next start; keep stays in the state; freeze sees nothing more.",
 	 &monitor_wanted.after, 0, 0, "reset"},
 	{OPT_U64, 0, "max-instances", "N", "instances of each monitor", NULL,
-	 &monitor_wanted.max_instances, 1, 1u << 26, "4194304"},
+	 &monitor_wanted.max_instances, 1, 1u << 26, "4194304; run: 65536"},
 	{OPT_U64, 'n', "count", "N", "stop after N violations", NULL, &monitor_wanted.count, 1,
 	 UINT64_MAX, NULL},
 	{.kind = OPT_GROUP, .name = "Output"},
@@ -58,13 +76,15 @@ static const struct opt options[] = {
 static const char *const examples[] = {
 	"tocsin monitor check model.dot --svg model.svg",
 	"tocsin monitor list",
+	"tocsin monitor run wwnr stall -p 4711",
 	"tocsin monitor replay lock --bind take=srv:lock --bind drop=srv:unlock trace",
 	NULL,
 };
 
 const struct opt_command cmd_monitor_usage = {
 	CLI_COMMAND(monitor),
-	.usage = "[OPTIONS] check MODEL... | list | replay MODEL... TRACE...",
+	.usage =
+		"[OPTIONS] check MODEL... | list | replay MODEL... TRACE... | run MODEL... [-- CMD ARGS]",
 	.examples = examples,
 	.options = options,
 };
@@ -174,11 +194,12 @@ static int models_list(const struct monitor_events *k)
 	return status;
 }
 
-static int check_all(char **words, size_t nr)
+static int check_all(char **words, size_t nr, char **command)
 {
 	struct monitor_events kernel;
 	int worst = CLI_OK;
 
+	(void)command; /* only 'run' has one: checked by who calls */
 	if (!nr)
 		return cli_usage(&cmd_monitor_usage, "no model");
 	if (monitor_wanted.svg && nr != 1)
@@ -193,12 +214,13 @@ static int check_all(char **words, size_t nr)
 	return worst;
 }
 
-static int list_all(char **words, size_t nr)
+static int list_all(char **words, size_t nr, char **command)
 {
 	struct monitor_events kernel;
 	int status;
 
 	(void)words;
+	(void)command;
 	if (nr)
 		return cli_usage(&cmd_monitor_usage, "'list' takes no models");
 	if (monitor_wanted.svg)
@@ -211,28 +233,31 @@ static int list_all(char **words, size_t nr)
 
 static const struct {
 	const char *name;
-	int (*run)(char **words, size_t nr);
+	int (*run)(char **words, size_t nr, char **command);
 } verbs[] = {
 	{"check", check_all},
 	{"list", list_all},
 	{"replay", monitor_replay},
+#if TOCSIN_HAS_KERNEL_HALF
+	{"run", monitor_run_command},
+#endif
 };
 
-static int verb_run(char **words, size_t nr)
+static int verb_run(char **words, size_t nr, char **command)
 {
 	char near[200];
 	struct tocsin_nearest nearest;
 
 	if (!nr)
-		return cli_usage(&cmd_monitor_usage, "what to do: check, list or replay?");
+		return cli_usage(&cmd_monitor_usage, "what to do: check, list, replay or run?");
 	tocsin_nearest_init(&nearest, words[0]);
 	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
 		if (strcmp(words[0], verbs[i].name) == 0)
-			return verbs[i].run(words + 1, nr - 1);
+			return verbs[i].run(words + 1, nr - 1, command);
 		tocsin_nearest_offer(&nearest, verbs[i].name);
 	}
 	(void)tocsin_nearest_text(&nearest, near, sizeof(near));
-	return cli_usage(&cmd_monitor_usage, "'%.80s' is none of check, list and replay%s%s",
+	return cli_usage(&cmd_monitor_usage, "'%.80s' is none of check, list, replay and run%s%s",
 			 words[0], near[0] ? ": did you mean " : "", near);
 }
 
@@ -242,8 +267,10 @@ int cmd_monitor(int argc, char **argv)
 	int status = cli_parse(&cmd_monitor_usage, argc, argv, &operands, &after_dashes);
 
 	if (status < 0)
-		status = verb_run(argv + operands, (size_t)(argc - operands));
+		status = verb_run(argv + operands, (size_t)(after_dashes - operands),
+				  after_dashes < argc ? argv + after_dashes : NULL);
 	opt_strings_done(&monitor_wanted.bind);
 	opt_strings_done(&monitor_wanted.param);
+	opt_strings_done(&monitor_wanted.pid);
 	return status;
 }

@@ -20,11 +20,11 @@ struct monitor_wanted {
 	/* replay and run */
 	struct opt_strings bind;
 	const char *after;
-	bool has_coverage, is_following;
+	bool has_coverage, follow;
 	uint64_t max_instances, rate, count;
 	/* run */
 	struct opt_strings pid;
-	bool all, follow, force, fail_on_violation;
+	bool all, force, fail_on_violation, has_stacks;
 	uint64_t duration_ns;
 	struct opt_strings reactors;
 	/* output */
@@ -66,6 +66,9 @@ int monitor_policy(enum automaton_policy *ret);
 int monitor_binds_unused(const struct monitor_models *models, const bool *used);
 
 /** monitor_replay(), monitor_run() - the commands. Return: the exit status. */
-int monitor_replay(char **words, size_t nr);
+int monitor_replay(char **words, size_t nr, char **command);
+
+/** @command: what stands behind `--`, NULL: nothing. */
+int monitor_run_command(char **words, size_t nr, char **command);
 
 #endif

@@ -60,8 +60,7 @@ static int say(void *context, const struct violated *v)
 		violated_text(&p->out, v);
 	if (monitor_wanted.count && p->nr_violations >= monitor_wanted.count)
 		return -ECANCELED;
-	return p->out.len >= OUT_FLUSH_BYTES || monitor_wanted.is_following ? out_write(&p->out)
-									    : 0;
+	return p->out.len >= OUT_FLUSH_BYTES || monitor_wanted.follow ? out_write(&p->out) : 0;
 }
 
 /* Nothing new has come: what was to expire until then has. */
@@ -181,7 +180,7 @@ static int replay_all(struct replaying *p)
 	status = monitor_binds_unused(&p->models, used);
 	if (status >= 0)
 		return status;
-	if (!monitor_wanted.is_following)
+	if (!monitor_wanted.follow)
 		unbound_say(p);
 	r = signals_catch();
 	r = r ?: events_take(p);
@@ -201,16 +200,17 @@ static bool is_folder(const char *path)
 	return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
-int monitor_replay(char **words, size_t nr)
+int monitor_replay(char **words, size_t nr, char **command)
 {
-	const struct trace_options o = {.from_ns = INT64_MIN,
-					.to_ns = INT64_MAX,
-					.is_following = monitor_wanted.is_following};
+	const struct trace_options o = {
+		.from_ns = INT64_MIN, .to_ns = INT64_MAX, .is_following = monitor_wanted.follow};
 	struct replaying p = {0};
 	struct tocsin_err err = {0};
 	size_t nr_models = 0;
 	int status;
 
+	if (command)
+		return cli_usage(&cmd_monitor_usage, "'replay' runs no command");
 	while (nr_models < nr && !is_folder(words[nr_models]))
 		nr_models++;
 	if (!nr_models)

@@ -12,6 +12,38 @@
 
 #define RECORD_NS 100 /* what a hit of a tracepoint costs */
 
+static int watch_set(void *k, uint32_t cookie, const struct watch_probe *probe)
+{
+	return watch_kernel_set_probe(k, cookie, probe);
+}
+
+static int watch_silence_one(void *k, uint32_t cookie)
+{
+	return watch_kernel_silence_probe(k, cookie);
+}
+
+static int watch_uprobes(void *k, const struct watch_uprobes *u, struct watch_link **ret_link,
+			 struct tocsin_err *err)
+{
+	return watch_kernel_attach_uprobes(k, u, ret_link, err);
+}
+
+static int watch_tracepoint(void *k, enum watch_program program, const char *category,
+			    const char *name, uint32_t cookie, struct watch_link **ret_link,
+			    struct tocsin_err *err)
+{
+	return watch_kernel_attach_tracepoint(k, program, category, name, cookie, ret_link, err);
+}
+
+struct attach_kernel attach_watch(struct watch_kernel *k)
+{
+	return (struct attach_kernel){.kernel = k,
+				      .set_probe = watch_set,
+				      .silence_probe = watch_silence_one,
+				      .attach_uprobes = watch_uprobes,
+				      .attach_tracepoint = watch_tracepoint};
+}
+
 static struct watch_probe probe_for(const struct section *s, uint32_t index,
 				    enum watch_action action)
 {
@@ -19,6 +51,23 @@ static struct watch_probe probe_for(const struct section *s, uint32_t index,
 				    .section = (__u16)index,
 				    .budget_ns = s->budget_ns,
 				    .flags = s->start_key >= 0 ? WATCH_PROBE_KEYED : 0};
+}
+
+/* What is wanted of a tracepoint's record: by name, or by place behind the first @skip. */
+static int record_values(struct attach_job *j, const char *category, const char *name,
+			 unsigned skip)
+{
+	int r = 0;
+
+	for (unsigned i = 0; i < WATCH_ARGS && !r; i++) {
+		struct watch_arg *arg = &j->probe.arg[i];
+
+		if (j->values->field[i])
+			r = tracefs_field_named(category, name, j->values->field[i], arg, j->err);
+		else if (j->values->args >> i & 1)
+			r = tracefs_field(category, name, i + skip, arg, j->err);
+	}
+	return r;
 }
 
 static int attach_record(struct attach_job *j, const char *category, const char *name,
@@ -39,13 +88,15 @@ static int attach_record(struct attach_job *j, const char *category, const char 
 	if (r)
 		return tocsin_err_fail(r, j->err, "cannot look for the tracepoint '%s:%s': %s",
 				       category, name, strerror(-r));
-	if (j->key >= 0)
+	if (j->values)
+		r = record_values(j, category, name, key_skip);
+	if (!r && j->key >= 0)
 		r = tracefs_field(category, name, (unsigned)j->key + key_skip, &j->probe.key,
 				  j->err);
 	r = r ?: attach_cookie(j, &cookie);
 	r = r
-		    ?: watch_kernel_attach_tracepoint(j->k, j->program, category, name, cookie,
-						      &link, j->err);
+		    ?: j->k->attach_tracepoint(j->k->kernel, j->program, category, name, cookie,
+					       &link, j->err);
 	if (r)
 		return r;
 	attach_cost(j, RECORD_NS);
@@ -99,8 +150,9 @@ int attach_section(struct watch_kernel *k, const struct section *section, uint32
 		   const struct attach_targets *targets, uint32_t *next_cookie,
 		   struct attachment *ret, struct tocsin_err *err)
 {
+	const struct attach_kernel watch = attach_watch(k);
 	struct attachment a = {0};
-	struct attach_job j = {.k = k,
+	struct attach_job j = {.k = &watch,
 			       .targets = targets,
 			       .out = &a,
 			       .err = err,
@@ -130,6 +182,38 @@ int attach_section(struct watch_kernel *k, const struct section *section, uint32
 		return r;
 	}
 	a.pass_ns = j.start_ns + j.stop_ns;
+	*ret = a;
+	return 0;
+}
+
+int attach_values(const struct attach_kernel *k, const struct attach_values *what,
+		  const struct attach_targets *targets, uint32_t *next_cookie,
+		  struct attachment *ret, struct tocsin_err *err)
+{
+	/* A place that has a stop elsewhere: no end of its own is attached with it. */
+	const struct section alone = {.stop = {.kind = PLACE_OFFSET}};
+	struct attachment a = {0};
+	struct attach_job j = {.k = k,
+			       .targets = targets,
+			       .out = &a,
+			       .err = err,
+			       .next_cookie = next_cookie,
+			       .role = what->is_end ? "end" : "event",
+			       .key = -1,
+			       .program = WATCH_PROBE_START,
+			       .probe = {.action = ACT_START},
+			       .values = what};
+	int r = what->is_end && what->place->kind == PLACE_SYSCALL
+			? attach_syscall(&j, what->place->name, "exit")
+			: attach_place(&j, &alone, what->place);
+
+	attach_batch_done(&j.batch);
+	if (r) {
+		for (size_t i = 0; i < a.nr; i++)
+			(void)k->silence_probe(k->kernel, a.cookie[i]); /* it exists: cannot fail */
+		attachment_done(&a);
+		return r;
+	}
 	*ret = a;
 	return 0;
 }

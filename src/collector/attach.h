@@ -40,6 +40,35 @@ struct attachment {
 	bool is_stepped;  /* one of them is single-stepped */
 };
 
+/* The kernel half that probes are placed in. */
+struct attach_kernel {
+	void *kernel;
+	int (*set_probe)(void *kernel, uint32_t cookie, const struct watch_probe *probe);
+	int (*silence_probe)(void *kernel, uint32_t cookie);
+	int (*attach_uprobes)(void *kernel, const struct watch_uprobes *u,
+			      struct watch_link **ret_link, struct tocsin_err *err);
+	int (*attach_tracepoint)(void *kernel, enum watch_program program, const char *category,
+				 const char *name, uint32_t cookie, struct watch_link **ret_link,
+				 struct tocsin_err *err);
+};
+
+/* A place whose values are wanted. */
+struct attach_values {
+	const struct place *place; /* lent */
+	bool is_end;  /* a function's returns, a system call's exit: arg[0] is its value */
+	uint8_t args; /* a bit each: arguments that are wanted */
+	const char *field[WATCH_ARGS]; /* of a tracepoint: their names; NULL: not wanted */
+};
+
+/**
+ * attach_values() - attach one place; its probe has the values in arg[], and action ACT_START.
+ *
+ * Return: as attach_section().
+ */
+int attach_values(const struct attach_kernel *k, const struct attach_values *what,
+		  const struct attach_targets *targets, uint32_t *next_cookie,
+		  struct attachment *ret, struct tocsin_err *err);
+
 /**
  * attach_section() - attach a section's probes.
  * @k:       the kernel half

@@ -42,6 +42,21 @@ static int key_from_usdt(struct attach_job *j, const struct elf_usdt *site)
 	return 0;
 }
 
+static int values_from_usdt(struct attach_job *j, const struct elf_usdt *site)
+{
+	int wanted = j->key, r = 0;
+
+	for (int i = 0; j->values && i < WATCH_ARGS && !r; i++) {
+		if (!(j->values->args >> i & 1))
+			continue;
+		j->key = i;
+		r = key_from_usdt(j, site);
+		j->probe.arg[i] = j->probe.key;
+	}
+	j->key = wanted;
+	return r;
+}
+
 int attach_usdt_sites(struct attach_job *j, struct elf_file *elf, const struct file *f,
 		      const struct elf_usdt *sites, size_t nr)
 {
@@ -56,6 +71,7 @@ int attach_usdt_sites(struct attach_job *j, struct elf_file *elf, const struct f
 		r = bind_usdt_site(elf, &sites[i], j->targets->force, &p, j->err);
 		r = r ?: attach_say_forced(j, causes);
 		r = r ?: key_from_usdt(j, &sites[i]);
+		r = r ?: values_from_usdt(j, &sites[i]);
 		if (!r && (j->probe.action == ACT_NOTE_BEGIN))
 			memcpy(j->probe.arg, sites[i].arg, sizeof(j->probe.arg));
 		r = r ?: attach_point(j, &p, false);
@@ -127,6 +143,26 @@ static int key_from_registers(struct attach_job *j, const char *what)
 	return 0;
 }
 
+#define REG_RETURN 80 /* rax */
+
+/* The wanted values at a function's first instruction, or behind its last. */
+static int values_from_registers(struct attach_job *j)
+{
+	for (unsigned i = 0; j->values && i < WATCH_ARGS; i++) {
+		struct watch_arg *arg = &j->probe.arg[i];
+
+		if (!(j->values->args >> i & 1))
+			continue;
+		if (j->values->is_end && i)
+			return tocsin_err_fail(-EINVAL, j->err,
+					       "of a function's end only its value is there: arg0");
+		*arg = (struct watch_arg){.kind = ARG_REG,
+					  .size = 8,
+					  .reg = j->values->is_end ? REG_RETURN : func_arg_reg[i]};
+	}
+	return 0;
+}
+
 static int attach_entry(struct attach_job *j, struct elf_file *elf, const struct file *f,
 			const struct place *place, const struct elf_func *func)
 {
@@ -137,6 +173,7 @@ static int attach_entry(struct attach_job *j, struct elf_file *elf, const struct
 
 	r = r ?: attach_say_forced(j, causes);
 	r = r ?: key_from_registers(j, place->name);
+	r = r ?: values_from_registers(j);
 	r = r ?: attach_point(j, &p, false);
 	r = r ?: attach_points(j, f);
 	(void)snprintf(what, sizeof(what), "func:%s", place->name);
@@ -150,7 +187,7 @@ static int attach_offset(struct attach_job *j, struct elf_file *elf, const struc
 	struct bind_point p;
 	int r;
 
-	if (j->key >= 0)
+	if (j->key >= 0 || (j->values && j->values->args))
 		return tocsin_err_fail(-EINVAL, j->err,
 				       "a section at a file offset has no arguments to pair by");
 	r = bind_offset(elf, place->offset, j->targets->force, &p, j->err);
@@ -207,6 +244,10 @@ static int attach_func(struct attach_job *j, const struct section *s, struct elf
 	struct elf_func func;
 	int r = elf_find_func(elf, place->name, &func, near, j->err);
 
+	if (!r && j->values && j->values->is_end) {
+		r = values_from_registers(j);
+		return r ?: attach_returns(j, elf, f, place, &func, &start);
+	}
 	if (!r && j->probe.action == ACT_START && s->stop.kind == PLACE_NONE) {
 		j->probe.action = ACT_STOP;
 		j->program = WATCH_PROBE_STOP;

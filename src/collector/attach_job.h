@@ -19,7 +19,7 @@ struct attach_batch {
 };
 
 struct attach_job {
-	struct watch_kernel *k;
+	const struct attach_kernel *k;
 	const struct attach_targets *targets;
 	struct attachment *out;
 	struct tocsin_err *err;
@@ -27,13 +27,17 @@ struct attach_job {
 	const char *role;         /* "start", "stop" */
 	struct watch_probe probe; /* what each probe of this place does */
 	enum watch_program program;
-	int key; /* argument index, -1: none */
+	int key;                            /* argument index, -1: none */
+	const struct attach_values *values; /* that are wanted; NULL: none */
 	struct attach_batch batch;
 	uint64_t start_ns, stop_ns; /* of the dearest probe of each */
 };
 
 /** attach_cost() - a probe of the job's kind costs a pass so much. */
 void attach_cost(struct attach_job *j, uint64_t ns);
+
+/** attach_watch() - the kernel half of a watch, as the others want it. */
+struct attach_kernel attach_watch(struct watch_kernel *k);
 
 /* --- attach_probe.c: single probes, all with the job's probe --- */
 

@@ -83,8 +83,9 @@ int attach_notes(struct watch_kernel *k, const struct attach_targets *targets,
 		 uint32_t *next_cookie, struct attachment *ret, struct tocsin_err *err)
 {
 	struct file_list files TOCSIN_CLEANUP(file_list_done) = {0};
+	const struct attach_kernel watch = attach_watch(k);
 	struct attachment a = {0};
-	struct attach_job j = {.k = k,
+	struct attach_job j = {.k = &watch,
 			       .targets = targets,
 			       .out = &a,
 			       .err = err,

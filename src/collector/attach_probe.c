@@ -59,7 +59,7 @@ int attach_cookie(struct attach_job *j, uint32_t *ret)
 
 	if (r)
 		return r;
-	r = watch_kernel_set_probe(j->k, *j->next_cookie, &j->probe);
+	r = j->k->set_probe(j->k->kernel, *j->next_cookie, &j->probe);
 	if (r == -E2BIG)
 		return tocsin_err_fail(
 			-ENOSPC, j->err,
@@ -140,7 +140,7 @@ static int batch_attach(struct attach_job *j, const struct file *f, const struct
 		struct watch_link *link = NULL;
 
 		u.pid = for_all ? 0 : t->pids.pid[i];
-		r = watch_kernel_attach_uprobes(j->k, &u, &link, j->err);
+		r = j->k->attach_uprobes(j->k->kernel, &u, &link, j->err);
 		if (r == -ESRCH) /* the process has ended since it was found */
 			r = 0;
 		else if (!r)

@@ -157,6 +157,15 @@ int section_list_read(struct section_list *list, const char *path, struct tocsin
 
 void section_list_done(struct section_list *list);
 
+/**
+ * place_read() - one place by itself.
+ * @ret: to be given to place_done()
+ *
+ * Return: 0, -EINVAL, -ENOMEM; @diag says what and where.
+ */
+int place_read(const char *text, struct place *ret, struct tocsin_diag *diag);
+void place_done(struct place *p);
+
 /** place_text() - the place in full, as written in the language; "" for none. Return: @buf. */
 const char *place_text(const struct place *p, char *buf, size_t len);
 

@@ -411,3 +411,10 @@ int place_parse(const struct scan *sc, struct span s, const struct place *inheri
 		return r;
 	return place_make(sc, &parts, is_inheriting ? inherit : NULL, ret_place);
 }
+
+int place_read(const char *text, struct place *ret, struct tocsin_diag *diag)
+{
+	const struct scan sc = {.line = text, .file = "command line", .diag = diag};
+
+	return place_parse(&sc, span_trim(span_of(text)), NULL, ret);
+}

@@ -110,7 +110,6 @@ int path_check(const struct scan *sc, struct span s);
 int place_parse(const struct scan *sc, struct span s, const struct place *inherit,
 		struct place *ret_place);
 
-void place_done(struct place *p);
 bool place_equal(const struct place *a, const struct place *b);
 
 /** place_kind_of() - the kind that this word names, or PLACE_NONE. */

@@ -126,12 +126,24 @@ static bool field_line(const char *line, char *text, size_t len, unsigned *offse
 	return true;
 }
 
-int tracefs_field(const char *category, const char *name, unsigned n, struct watch_arg *ret,
-		  struct tocsin_err *err)
+/* The name at the end of `unsigned long args[6]`. */
+static bool field_is(const char *text, const char *name)
+{
+	const char *end = strchr(text, '['), *at;
+	size_t len = strlen(name);
+
+	end = end ?: text + strlen(text);
+	at = end - len;
+	return at > text && memcmp(at, name, len) == 0 && (at[-1] == ' ' || at[-1] == '*');
+}
+
+/* The @n-th field, or the one called @wanted. @ret_nr: how many there were before it. */
+static int field_find(const char *category, const char *name, unsigned n, const char *wanted,
+		      unsigned *ret_nr, struct watch_arg *ret, struct tocsin_err *err)
 {
 	FILE *f TOCSIN_CLEANUP(tocsin_fclosep) = NULL;
 	char path[PATH_MAX], line[512], text[128];
-	unsigned offset, size, is_signed, i = 0;
+	unsigned offset, size, is_signed;
 	const char *dir;
 	int r = need_tracefs(&dir, err);
 
@@ -141,21 +153,46 @@ int tracefs_field(const char *category, const char *name, unsigned n, struct wat
 	f = fopen(path, "re");
 	if (!f)
 		return tocsin_err_fail(-errno, err, "cannot open '%s': %s", path, strerror(errno));
+	*ret_nr = 0;
 	while (fgets(line, sizeof(line), f)) {
-		if (!field_line(line, text, sizeof(text), &offset, &size, &is_signed))
+		if (!field_line(line, text, sizeof(text), &offset, &size, &is_signed) ||
+		    strstr(text, " common_"))
 			continue;
-		if (strstr(text, " common_") || i++ != n)
+		if (wanted ? !field_is(text, wanted) : *ret_nr != n) {
+			++*ret_nr;
 			continue;
+		}
 		if ((size != 1 && size != 2 && size != 4 && size != 8) || offset > 0x3ff - 8)
-			return tocsin_err_fail(-EINVAL, err,
-					       "field %u of %s:%s, '%s', is not a number", n,
-					       category, name, text);
+			return tocsin_err_fail(-EINVAL, err, "field '%s' of %s:%s is not a number",
+					       text, category, name);
 		*ret = (struct watch_arg){.kind = ARG_RECORD,
 					  .size = (__u8)size,
 					  .is_signed = is_signed != 0,
 					  .value = (__s64)offset};
 		return 0;
 	}
-	return tocsin_err_fail(-ENOENT, err, "%s:%s has %u fields: there is no arg%u", category,
-			       name, i, n);
+	return -ENOENT;
+}
+
+int tracefs_field(const char *category, const char *name, unsigned n, struct watch_arg *ret,
+		  struct tocsin_err *err)
+{
+	unsigned nr = 0;
+	int r = field_find(category, name, n, NULL, &nr, ret, err);
+
+	return r == -ENOENT && nr
+		       ? tocsin_err_fail(r, err, "%s:%s has %u fields: there is no arg%u", category,
+					 name, nr, n)
+		       : r;
+}
+
+int tracefs_field_named(const char *category, const char *name, const char *field,
+			struct watch_arg *ret, struct tocsin_err *err)
+{
+	unsigned nr = 0;
+	int r = field_find(category, name, 0, field, &nr, ret, err);
+
+	return r == -ENOENT && nr
+		       ? tocsin_err_fail(r, err, "%s:%s has no field '%s'", category, name, field)
+		       : r;
 }

@@ -42,4 +42,8 @@ int tracefs_syscall(const char *name, const char *side, char *buf, size_t len,
 int tracefs_field(const char *category, const char *name, unsigned n, struct watch_arg *ret,
 		  struct tocsin_err *err);
 
+/** tracefs_field_named() - the same of a field by its name. Return: as above. */
+int tracefs_field_named(const char *category, const char *name, const char *field,
+			struct watch_arg *ret, struct tocsin_err *err);
+
 #endif

@@ -452,14 +452,14 @@ struct atoms {
 	uint64_t pulse, set, clear;
 };
 
-static int rule_apply(struct replay *p, const struct bound_rule *b, const uint64_t *value,
-		      struct atoms *atoms, const struct track_event *how,
-		      const struct ctf_values *all)
+static int rule_apply(struct replay *p, const struct bound_rule *b,
+		      const struct monitor_values *values, struct atoms *atoms,
+		      const struct track_event *how, const struct ctf_values *all)
 {
 	const struct monitor_rule *rule = &b->rule;
 	struct tracks *tracks = p->monitor[rule->monitor].tracks;
-	bool holds = monitor_holds(rule, (const __u64 *)value) &&
-		     (!b->when || where_holds(b->when, all));
+	bool holds = monitor_holds(rule, values) && (!b->when || where_holds(b->when, all));
+	const __u64 *value = values->v;
 	struct track_key key = {.key = rule->scope == MODEL_GLOBAL ? 0 : value[rule->key],
 				.pid = b->has_pid && how->pid > 0 ? (uint32_t)how->pid : 0};
 	struct automaton_inputs inputs;
@@ -525,7 +525,11 @@ int replay_time(struct replay *p, int64_t t_ns)
 static int class_apply(struct replay *p, const struct bound_class *c, const struct trace_event *e)
 {
 	const struct ctf_values *all = NULL;
-	uint64_t value[PEEK_MAX];
+	union {
+		struct monitor_values values;
+		uint64_t peeked[PEEK_MAX];
+	} at;
+	uint64_t *value = at.peeked;
 	struct atoms atoms = {0};
 	struct packet packet;
 	struct track_event how = {.now = (uint64_t)p->now};
@@ -545,7 +549,7 @@ static int class_apply(struct replay *p, const struct bound_class *c, const stru
 	how.cpu = c->cpu != NO_VALUE ? (int64_t)value[c->cpu] : -1;
 	p->stats.bound++;
 	for (unsigned i = 0; i < c->nr && r == 0; i++) {
-		r = rule_apply(p, &c->rule[i], value, &atoms, &how, all);
+		r = rule_apply(p, &c->rule[i], &at.values, &atoms, &how, all);
 		if (tracks_due_ns(p->monitor[c->rule[i].rule.monitor].tracks) < p->due_ns)
 			due_look(p);
 	}

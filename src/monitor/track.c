@@ -57,7 +57,7 @@ struct tracks {
 	struct due *due;
 	uint32_t nr_due, due_capacity;
 	struct tracks_stats stats;
-	struct covered *covered;
+	struct monitor_covered *covered;
 };
 
 int tracks_open(const struct tracks_options *options, struct tracks **ret)
@@ -103,7 +103,7 @@ struct tracks_stats tracks_stats(const struct tracks *t)
 	return stats;
 }
 
-const struct covered *tracks_covered(const struct tracks *t)
+const struct monitor_covered *tracks_covered(const struct tracks *t)
 {
 	return t->covered;
 }
@@ -323,7 +323,7 @@ static inline void past_note(struct track *k, uint64_t now, uint64_t from, unsig
 
 static void cover(struct tracks *t, struct track *k, uint64_t from, unsigned event, uint64_t now)
 {
-	struct covered_cell *c = &t->covered->cell[from & 63][event & 63];
+	struct monitor_covered_cell *c = &t->covered->cell[from & 63][event & 63];
 	uint64_t ns = k->since_ns && from ? now - k->since_ns : 0;
 
 	c->count++;

@@ -64,7 +64,7 @@ int tracks_expire(struct tracks *t, uint64_t now);
 struct tracks_stats tracks_stats(const struct tracks *t);
 
 /** tracks_covered() - lent; NULL without has_coverage. */
-const struct covered *tracks_covered(const struct tracks *t);
+const struct monitor_covered *tracks_covered(const struct tracks *t);
 
 /** tracks_close() - @t may be NULL. Return: NULL. */
 struct tracks *tracks_close(struct tracks *t);

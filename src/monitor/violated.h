@@ -4,6 +4,7 @@
 
 /* What a monitor says: its result model, filled by whoever steps, printed by report/violated.c. */
 
+#include "../abi/monitor.h"
 #include "../automata/model.h"
 
 #define VIOLATED_PAST  8  /* events of the instance that are kept */
@@ -40,15 +41,5 @@ struct violated {
 
 /** Hears of violations. Return: 0, or -errno, which ends the run. */
 typedef int violated_fn(void *context, const struct violated *v);
-
-/* What was seen of a model: how often each edge was taken, and how long its state had lasted. */
-struct covered_cell {
-	uint64_t count, sum_ns, max_ns;
-};
-
-struct covered {
-	struct covered_cell cell[AUTOMATON_STATES][AUTOMATON_EVENTS]; /* by state of the table */
-	uint64_t state[AUTOMATON_STATES];                             /* entered */
-};
 
 #endif

@@ -353,8 +353,8 @@ void violated_json(struct out *o, const struct violated *v)
 
 /* ---- the end */
 
-static const struct covered_cell *cell_of(const struct monitor_summary *s,
-					  const struct model_edge *e)
+static const struct monitor_covered_cell *cell_of(const struct monitor_summary *s,
+						  const struct model_edge *e)
 {
 	return &s->covered->cell[e->from + 1][e->event];
 }
@@ -387,12 +387,12 @@ static void edges_text(struct out *o, const struct monitor_summary *s)
 	const struct model *m = s->model;
 
 	for (int i = 0; i < m->nr_edges; i++) {
-		const struct covered_cell *c = cell_of(s, &m->edge[i]);
+		const struct monitor_covered_cell *c = cell_of(s, &m->edge[i]);
 		char max[32], mean[32];
 
 		if (!is_first_edge(m, i))
 			continue;
-		out_add(o, "  %-16s %-20s %12" PRIu64, m->state[m->edge[i].from].name,
+		out_add(o, "  %-16s %-20s %12llu", m->state[m->edge[i].from].name,
 			m->event[m->edge[i].event].name, c->count);
 		if (c->count)
 			out_add(o, "  after %s, at most %s",

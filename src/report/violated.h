@@ -19,7 +19,7 @@ const char *violated_reason(const struct violated *v, char *buf, size_t len);
 struct monitor_summary {
 	const struct model *model;
 	uint64_t steps, violations, unsaid, instances;
-	const struct covered *covered; /* NULL: not asked for */
+	const struct monitor_covered *covered; /* NULL: not asked for */
 };
 
 void monitor_summary_text(struct out *o, const struct monitor_summary *s);
