@@ -199,8 +199,8 @@ INLINE void lose(__u32 which)
 		__sync_fetch_and_add(&losses[which], 1);
 }
 
-#define HEAP_IS_FULL()     lose(MONITOR_LOSS_DEADLINES_FULL)
-#define KICK_HAS_FAILED()  lose(MONITOR_LOSS_KICK_FAILED)
+#define HEAP_IS_FULL()    lose(MONITOR_LOSS_DEADLINES_FULL)
+#define KICK_HAS_FAILED() lose(MONITOR_LOSS_KICK_FAILED)
 
 #include "heap.h"
 #include "probe.h"
