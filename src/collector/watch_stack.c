@@ -15,15 +15,18 @@
 #include <string.h>
 
 #include "../base/cleanup.h"
+#include "../base/clock.h"
 #include "../base/text.h"
+#include "../unwind/perf_map.h"
 #include "../unwind/stitch.h"
 #include "../unwind/symbol.h"
 
 #define FRAMES_MAX    128
 #define STACKS_KEPT   2048
-#define PROCESSES_MAX 64          /* whose mappings are kept; a power of two */
-#define FIRED_KEPT    1024        /* sections that fired and have not ended */
-#define NAMES_MAX     (16u << 20) /* bytes of names kept */
+#define PROCESSES_MAX 64            /* whose mappings are kept; a power of two */
+#define FIRED_KEPT    1024          /* sections that fired and have not ended */
+#define MADE_AGAIN_NS 1000000000ull /* names of code made at run time are not read again sooner */
+#define NAMES_MAX     (16u << 20)   /* bytes of names kept */
 
 struct place {
 	struct unwind_module *module; /* NULL: none */
@@ -32,6 +35,7 @@ struct place {
 
 struct walked {
 	enum stack_reason why;
+	uint32_t tgid;
 	unsigned nr;
 	struct place place[];
 };
@@ -39,6 +43,8 @@ struct walked {
 struct process_slot {
 	uint32_t tgid;                  /* 0: free */
 	struct unwind_process *process; /* NULL: it could not be read */
+	struct perf_map *made;          /* names of code that it made; NULL: not looked, or none */
+	uint64_t made_ns;               /* when it was looked for */
 };
 
 /* Texts, each kept once, for the life of the watch. */
@@ -69,6 +75,14 @@ struct stacks {
 	uint8_t bytes[STACK_BYTES_MAX + 4096]; /* of the stack that is being walked */
 };
 
+static void slot_clear(struct process_slot *slot)
+{
+	slot->process = unwind_process_free(slot->process);
+	slot->made = perf_map_free(slot->made);
+	slot->made_ns = 0;
+	slot->tgid = 0;
+}
+
 static void stacks_closep(struct stacks **s)
 {
 	(void)stacks_close(*s);
@@ -95,8 +109,8 @@ struct stacks *stacks_close(struct stacks *s)
 	if (!s)
 		return NULL;
 	for (unsigned i = 0; i < PROCESSES_MAX; i++)
-		(void)unwind_process_free(s->process[i].process); /* always NULL, as below */
-	(void)stitch_free(s->stitch);
+		slot_clear(&s->process[i]);
+	(void)stitch_free(s->stitch); /* always NULL, as the next */
 	(void)unwind_files_free(s->files);
 	for (size_t i = 0; i < sizeof(s->name) / sizeof(s->name[0]); i++)
 		while (s->name[i]) {
@@ -129,7 +143,7 @@ static struct unwind_process *process_of(struct stacks *s, uint32_t tgid)
 		return slot->process;
 	slot = &s->process[s->next_slot];
 	s->next_slot = (s->next_slot + 1) % PROCESSES_MAX;
-	slot->process = unwind_process_free(slot->process);
+	slot_clear(slot);
 	slot->tgid = tgid;
 	if (unwind_process_open(s->files, (pid_t)tgid, &slot->process, NULL))
 		slot->tgid = 0; /* tried again with the next stack */
@@ -145,10 +159,8 @@ void stacks_forget(struct stacks *s, uint32_t tgid)
 {
 	struct process_slot *slot = process_slot(s, tgid);
 
-	if (!slot)
-		return;
-	slot->process = unwind_process_free(slot->process);
-	slot->tgid = 0;
+	if (slot)
+		slot_clear(slot);
 }
 
 /* --- walks
@@ -164,7 +176,7 @@ static struct walked *walked_none(enum stack_reason why)
 	return w;
 }
 
-static struct walked *walked_from(const struct unwind_space *space,
+static struct walked *walked_from(const struct unwind_space *space, uint32_t tgid,
 				  const struct unwind_frame *frame, size_t nr,
 				  enum stack_reason why)
 {
@@ -173,6 +185,7 @@ static struct walked *walked_from(const struct unwind_space *space,
 	if (!w)
 		return NULL;
 	w->why = why;
+	w->tgid = tgid;
 	w->nr = (unsigned)nr;
 	for (size_t i = 0; i < nr; i++) {
 		uint64_t pc = frame[i].pc - !frame[i].is_exact;
@@ -211,7 +224,7 @@ static struct walked *walk(struct stacks *s, const struct stack_event *e)
 		why = STACK_GONE; /* it may be a library of which we shall never know */
 	else if (why == STACK_NOT_CODE)
 		nr = unwind_walk(unwind_process_space(p), &regs, &stack, frame, FRAMES_MAX, &why);
-	return walked_from(unwind_process_space(p), frame, nr, why);
+	return walked_from(unwind_process_space(p), e->tgid, frame, nr, why);
 }
 
 static int on_stack(void *arg, const void *event, size_t len)
@@ -279,13 +292,32 @@ static const char *name_keep(struct stacks *s, const char *text)
 	return n->text;
 }
 
-static unsigned place_name(struct stacks *s, const struct place *p, struct named_frame *frame)
+/* Code in no file: the process may have left word of what it made. */
+static const char *made_name(struct stacks *s, uint32_t tgid, uint64_t address)
+{
+	struct process_slot *slot = process_slot(s, tgid);
+	const char *name = slot && slot->made ? perf_map_find(slot->made, address) : NULL;
+	uint64_t now_ns = clock_now_ns();
+
+	if (name || !slot || (slot->made_ns && now_ns - slot->made_ns < MADE_AGAIN_NS))
+		return name;
+	slot->made_ns = now_ns;
+	slot->made = perf_map_free(slot->made);
+	if (perf_map_open((int)tgid, &slot->made))
+		return NULL;
+	return perf_map_find(slot->made, address);
+}
+
+static unsigned place_name(struct stacks *s, uint32_t tgid, const struct place *p,
+			   struct named_frame *frame)
 {
 	struct unwind_symbol sym[UNWIND_INLINED_MAX];
 	int nr = p->module ? unwind_symbol_at(p->module, p->vaddr, sym) : -ENOENT;
 
 	if (nr < 1) {
-		sym[0] = (struct unwind_symbol){.function = "", .file = ""};
+		const char *made = p->module ? NULL : made_name(s, tgid, p->vaddr);
+
+		sym[0] = (struct unwind_symbol){.function = made ? made : "", .file = ""};
 		nr = 1;
 	}
 	for (int i = 0; i < nr; i++)
@@ -334,7 +366,7 @@ static struct named_stack *stack_find(struct stacks *s, uint32_t tid, uint64_t t
 			n->why = STACK_DEPTH;
 			break;
 		}
-		n->nr += place_name(s, &w->place[i], &n->frame[n->nr]);
+		n->nr += place_name(s, w->tgid, &w->place[i], &n->frame[n->nr]);
 	}
 	return n;
 }

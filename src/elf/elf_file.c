@@ -13,20 +13,27 @@
  * executable count for code. Sections are for finding tables; they may be missing.
  *
  * Symbols of a stripped file are looked for in /usr/lib/debug by its build id, for a file reached
- * through /proc/PID/root in that root. Their addresses are those of the stripped file, since it was
+ * through /proc/PID/root in that root; then in the file that its .gnu_debuglink names; then in what
+ * its .gnu_debugdata holds. Their addresses are those of the stripped file, since it was
  * stripped after linking.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <lzma.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
+#include <unistd.h>
 
 #include "../base/cleanup.h"
 #include "elf_internal.h"
 #include "insn.h"
 
 #define NOTE_GNU_BUILD_ID 3
+#define UNPACKED_MAX      (32u << 20) /* bytes of packed debugging information, unpacked */
+#define UNPACK_MEMORY_MAX (128u << 20)
 
 static void elf_endp(Elf **elf)
 {
@@ -258,35 +265,101 @@ static int root_prefix_len(const char *path)
 	return strncmp(p, "/root/", 6) == 0 ? (int)(p + 5 - path) : 0;
 }
 
-/* A debug file is a help, not a need: without a usable one the file's own tables serve. */
-static void open_debug_file(struct elf_file *f)
+/* Is it a file that tells of the same code? By build id, or, where there is none, by what the link
+ * to it says of its contents. */
+static bool debug_take(struct elf_file *f, int fd, const uint8_t *id, size_t id_len)
 {
-	TOCSIN_CLEANUP(tocsin_close_fdp) int fd = -1;
 	TOCSIN_CLEANUP(elf_endp) Elf *elf = NULL;
-	uint8_t id[ELF_BUILD_ID_MAX], other[ELF_BUILD_ID_MAX];
-	char hex[2 * ELF_BUILD_ID_MAX + 1], path[512];
-	size_t len = build_id_read(f->elf, id);
+	TOCSIN_CLEANUP(tocsin_close_fdp) int owned = fd;
+	uint8_t other[ELF_BUILD_ID_MAX];
 	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
+		return false;
+	elf = elf_begin(fd, ELF_C_READ, NULL);
+	if (!elf || elf_kind(elf) != ELF_K_ELF || gelf_getclass(elf) != ELFCLASS64)
+		return false;
+	if (id_len && (build_id_read(elf, other) != id_len || memcmp(id, other, id_len) != 0))
+		return false;
+	f->debug_elf = tocsin_take_ptr(&elf);
+	f->debug_fd = tocsin_take_fd(&owned);
+	return true;
+}
+
+static int debug_open(const char *path)
+{
+	return open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+}
+
+static bool debug_by_build_id(struct elf_file *f, const uint8_t *id, size_t len)
+{
+	char hex[2 * ELF_BUILD_ID_MAX + 1], path[512];
 	int n;
 
-	if (!len)
-		return;
 	for (size_t i = 0; i < len; i++)
 		(void)snprintf(hex + 2 * i, 3, "%02x", id[i]);
 	n = snprintf(path, sizeof(path), "%.*s/usr/lib/debug/.build-id/%.2s/%s.debug",
 		     root_prefix_len(f->path), f->path, hex, hex + 2);
-	if (n < 0 || (size_t)n >= sizeof(path))
+	return n > 0 && (size_t)n < sizeof(path) && debug_take(f, debug_open(path), id, len);
+}
+
+/* The file's own word: a name, to be looked for beside it, in .debug beside it, and under
+ * /usr/lib/debug. Only with a build id that agrees: the checksum that stands behind the name would
+ * have us read all of a large file. */
+static bool debug_by_link(struct elf_file *f, const uint8_t *id, size_t len)
+{
+	const char *slash = strrchr(f->path, '/');
+	int root = root_prefix_len(f->path), folder = slash ? (int)(slash - f->path) : 0;
+	GElf_Shdr shdr;
+	Elf_Scn *scn = elf_section_find(f->elf, ".gnu_debuglink", &shdr);
+	Elf_Data *data = scn ? elf_rawdata(scn, NULL) : NULL;
+	const char *name = data ? data->d_buf : NULL;
+	char path[3][PATH_MAX];
+
+	if (!name || !slash || !memchr(name, '\0', data->d_size) || strchr(name, '/') || !name[0])
+		return false;
+	(void)snprintf(path[0], PATH_MAX, "%.*s/%s", folder, f->path, name);
+	(void)snprintf(path[1], PATH_MAX, "%.*s/.debug/%s", folder, f->path, name);
+	(void)snprintf(path[2], PATH_MAX, "%.*s/usr/lib/debug%.*s/%s", root, f->path, folder - root,
+		       f->path + root, name);
+	for (int i = 0; i < 3; i++)
+		if (debug_take(f, debug_open(path[i]), id, len))
+			return true;
+	return false;
+}
+
+/* Names of local functions, packed into the file itself: an ELF file compressed by xz. */
+static bool debug_unpack(struct elf_file *f)
+{
+	TOCSIN_CLEANUP(tocsin_free_voidp) uint8_t *bytes = NULL;
+	TOCSIN_CLEANUP(tocsin_close_fdp) int fd = -1;
+	uint64_t limit = UNPACK_MEMORY_MAX;
+	size_t in = 0, out = 0;
+	GElf_Shdr shdr;
+	Elf_Scn *scn = elf_section_find(f->elf, ".gnu_debugdata", &shdr);
+	Elf_Data *data = scn ? elf_rawdata(scn, NULL) : NULL;
+
+	if (!data || !data->d_buf || data->d_size > UNPACKED_MAX)
+		return false;
+	bytes = malloc(UNPACKED_MAX);
+	if (!bytes || lzma_stream_buffer_decode(&limit, 0, NULL, data->d_buf, &in, data->d_size,
+						bytes, &out, UNPACKED_MAX) != LZMA_OK)
+		return false;
+	fd = memfd_create("debugdata", MFD_CLOEXEC);
+	if (fd < 0 || write(fd, bytes, out) != (ssize_t)out)
+		return false;
+	return debug_take(f, tocsin_take_fd(&fd), NULL, 0);
+}
+
+/* A debug file is a help, not a need: without a usable one the file's own tables serve. */
+static void open_debug_file(struct elf_file *f)
+{
+	uint8_t id[ELF_BUILD_ID_MAX];
+	size_t len = build_id_read(f->elf, id);
+
+	if (len && (debug_by_build_id(f, id, len) || debug_by_link(f, id, len)))
 		return;
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	if (fd < 0 || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
-		return;
-	elf = elf_begin(fd, ELF_C_READ, NULL);
-	if (!elf || elf_kind(elf) != ELF_K_ELF || gelf_getclass(elf) != ELFCLASS64)
-		return;
-	if (build_id_read(elf, other) != len || memcmp(id, other, len) != 0)
-		return;
-	f->debug_elf = tocsin_take_ptr(&elf);
-	f->debug_fd = tocsin_take_fd(&fd);
+	(void)debug_unpack(f); /* it need not have any */
 }
 
 static int check_header(struct elf_file *f, struct tocsin_err *err)

@@ -31,45 +31,41 @@ static inline bool load(const struct unwind_stack *stack, uint64_t address, uint
 	return stack->read && stack->read(stack->arg, address, ret) == 0;
 }
 
-/* The rule at an address. Return: STACK_COMPLETE, also where the rule says that there is no table;
- * STACK_NOT_CODE. */
-static enum stack_reason rule_find(const struct unwind_space *space, uint64_t pc,
-				   struct unwind_rule *ret)
+static const struct unwind_rule no_rule = {.cfa = UNWIND_CFA_NONE};
+
+/* The rule at an address. Return: NULL when it is in no mapping. */
+static const struct unwind_rule *rule_find(const struct unwind_space *space, uint64_t pc)
 {
-	const struct unwind_rule *rule = NULL;
 	const struct unwind_map *map = unwind_map_at(space, pc);
+	const struct unwind_rule *rule;
 
 	if (!map)
-		return STACK_NOT_CODE;
-	if (map->table)
-		rule = unwind_table_find(map->table, pc - map->bias);
-	*ret = rule ? *rule : (struct unwind_rule){.cfa = UNWIND_CFA_NONE};
-	return STACK_COMPLETE;
+		return NULL;
+	rule = map->table ? unwind_table_find(map->table, pc - map->bias) : NULL;
+	return rule ? rule : &no_rule;
 }
 
-static inline enum stack_reason rule_at(const struct unwind_space *space, uint64_t pc,
-					struct unwind_rule *ret)
+static inline const struct unwind_rule *rule_at(const struct unwind_space *space, uint64_t pc)
 {
 	struct unwind_cache *cache = space->cache;
 	uint64_t slot = (pc ^ pc >> 10) % UNWIND_CACHE_SLOTS;
-	enum stack_reason why;
+	const struct unwind_rule *rule;
 
 	if (!pc) /* the mark of an empty slot */
-		return STACK_NOT_CODE;
+		return NULL;
 	if (!cache)
-		return rule_find(space, pc, ret);
+		return rule_find(space, pc);
 	if (cache->slot[slot].pc == pc) {
-		*ret = cache->slot[slot].rule;
 		cache->hits++;
-		return STACK_COMPLETE;
+		return &cache->slot[slot].rule;
 	}
 	cache->misses++;
-	why = rule_find(space, pc, ret);
-	if (why == STACK_COMPLETE) {
+	rule = rule_find(space, pc);
+	if (rule) {
 		cache->slot[slot].pc = pc;
-		cache->slot[slot].rule = *ret;
+		cache->slot[slot].rule = *rule;
 	}
-	return why;
+	return rule;
 }
 
 struct frame_state {
@@ -179,21 +175,24 @@ size_t unwind_walk(const struct unwind_space *space, const struct unwind_regs *r
 {
 	struct frame_state s = {.regs = *regs, .has_fp = true, .has_lr = true, .is_exact = true};
 	enum stack_reason why = STACK_COMPLETE;
-	struct unwind_rule rule;
 	size_t n = 0;
 
 	for (;;) {
-		why = rule_at(space, s.is_exact ? s.regs.pc : s.regs.pc - 1, &rule);
-		if (why != STACK_COMPLETE && n)
+		const struct unwind_rule *rule =
+			rule_at(space, s.is_exact ? s.regs.pc : s.regs.pc - 1);
+
+		if (!rule)
+			why = STACK_NOT_CODE;
+		if (!rule && n)
 			break; /* not a return address: it is not shown */
 		frame[n++] = (struct unwind_frame){s.regs.pc, s.is_exact};
-		if (why != STACK_COMPLETE || rule.cfa == UNWIND_CFA_END)
+		if (!rule || rule->cfa == UNWIND_CFA_END)
 			break;
 		if (n == max) {
 			why = STACK_DEPTH;
 			break;
 		}
-		why = step(space, &s, &rule, stack);
+		why = step(space, &s, rule, stack);
 		if (why != STACK_COMPLETE)
 			break;
 	}

@@ -3,14 +3,16 @@
 """User stacks of violations: the functions that the program says were on its stack, through the C library's code."""
 
 import json
+import lzma
 import pathlib
 import signal
+import subprocess
 import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 
-from tocsin import Suite, check, check_equal
+from tocsin import Suite, check, check_equal, target_path
 
 suite = Suite(needs=("tool", "root", "bpf", "btf"))
 
@@ -80,6 +82,44 @@ def killed(run):
     stack = gone[0]["user_stack"]
     if gone[0]["fired"]:
         check_equal(own_frames(stack), ["nap", "work", "main"], f"frames, reach {stack['reach']}")
+
+
+def stripped(run, variant):
+    """The target without symbols of its own, and its debugging information beside it, or packed into it."""
+    folder = pathlib.Path(run.scratch)
+    whole, bare, debug = target_path("stacks"), folder / "stacks", folder / "stacks.debug"
+    subprocess.run(["objcopy", "--only-keep-debug", whole, debug], check=True)
+    subprocess.run(["strip", "-o", bare, whole], check=True)
+    if variant == "link":
+        subprocess.run(["objcopy", f"--add-gnu-debuglink={debug}", bare], check=True)
+    else:
+        subprocess.run(["objcopy", "--strip-debug", debug], check=True)
+        packed = folder / "packed"
+        packed.write_bytes(lzma.compress(debug.read_bytes()))
+        subprocess.run(["objcopy", f"--add-section=.gnu_debugdata={packed}", bare], check=True)
+        debug.unlink()
+    return bare
+
+
+def names_of(run, variant):
+    target = run.target(str(stripped(run, variant)), "2")
+    watch = run.watch("--stacks", "--stack-cache", "", "-p", str(target.pid), SECTION)
+    target.go()
+    check_equal(target.finish(), 0, "exit status of the target")
+    watch.stop()
+    found = [v["user_stack"] for v in watch.violations() if v["user_stack"]["frames"]]
+    check(found and any(own_frames(s)[-3:-1] == ["work", "all"] for s in found), "no names")
+    return [f for s in found for f in s["frames"] if f.get("function") == "work"]
+
+
+@suite.test("stripped, with a .gnu_debuglink: names and lines", needs=("program:objcopy",))
+def debuglink(run):
+    check(all(f.get("line") for f in names_of(run, "link")), "a frame without its line")
+
+
+@suite.test("stripped, with a .gnu_debugdata: names", needs=("program:objcopy",))
+def debugdata(run):
+    check(not any(f.get("line") for f in names_of(run, "data")), "a line out of nothing")
 
 
 @suite.test("without --stacks there are none, and nothing is written")
