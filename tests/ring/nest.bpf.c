@@ -28,8 +28,8 @@ const volatile __u32 where; /* place, 0: none */
 const volatile __u32 on_cpu;
 const volatile __u32 per_run;
 
-volatile __u32 is_inside, is_done; /* once a record */
-__u64 nr_outer, nr_inner;
+volatile __u32 is_inside, is_done;  /* once a record */
+__u64 nr_outer, nr_inner, nr_early; /* published while the outer was in the middle of its record */
 
 INLINE void nest_point(int n)
 {
@@ -58,11 +58,25 @@ INLINE void record(__u32 id, __u64 n)
 	claim_release(&c);
 }
 
+INLINE __u64 head_now(void)
+{
+	__u32 cpu = on_cpu, zero = 0;
+	void *map = bpf_map_lookup_elem(&rings, &cpu);
+	struct ring_header *h = map ? bpf_map_lookup_elem(map, &zero) : NULL;
+
+	return h ? *(volatile __u64 *)&h->head : 0;
+}
+
 SEC("tp_btf/bpf_trace_printk")
 int BPF_PROG(inner)
 {
-	if (is_inside && bpf_get_smp_processor_id() == on_cpu)
-		record(INNER, nr_inner++);
+	__u64 head = head_now();
+
+	if (!is_inside || bpf_get_smp_processor_id() != on_cpu)
+		return 0;
+	record(INNER, nr_inner++);
+	if (where > 1 && head_now() != head)
+		nr_early++;
 	return 0;
 }
 

@@ -208,7 +208,8 @@ static int run(struct bpf_object *obj, unsigned cpu, unsigned runs)
 static uint64_t written_of(struct bpf_object *obj, unsigned id)
 {
 	struct bpf_map *bss = bpf_object__find_map_by_name(obj, ".bss");
-	long place = place_of(obj, ".bss", id == 1 ? "nr_outer" : "nr_inner");
+	static const char *const name[] = {"nr_early", "nr_outer", "nr_inner"};
+	long place = place_of(obj, ".bss", name[id]);
 	static char value[4096];
 	uint32_t zero = 0;
 	uint64_t n = 0;
@@ -225,6 +226,8 @@ static void check_end(struct bpf_object *obj, bool is_overwriting, unsigned plac
 	struct kernel_ring_state st;
 
 	memcpy(&st, (const char *)h + KERNEL_RING_STATE_AT, sizeof(st));
+	if (written_of(obj, 0))
+		bad("published on top of another", written_of(obj, 0), 0);
 	if (st.reserved != h->head)
 		bad("claimed, and not published", st.reserved, h->head);
 	for (unsigned id = 1; id <= 2; id++) {
