@@ -34,7 +34,9 @@
 
 #include <stdint.h>
 
-#include "tocsin/types.h"
+#ifndef TOCSIN_API
+#	define TOCSIN_API __attribute__((visibility("default")))
+#endif
 
 #ifdef __cplusplus
 extern "C" {

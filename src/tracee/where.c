@@ -57,7 +57,8 @@ static bool is_readable(uintptr_t at)
 	return is;
 }
 
-static uint64_t word(uintptr_t at)
+/* Of frames that are not this function's: not for a sanitizer to judge. */
+__attribute__((no_sanitize_address)) static uint64_t word(uintptr_t at)
 {
 	return *(const volatile uint64_t *)at;
 }

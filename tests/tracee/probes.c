@@ -458,6 +458,8 @@ int main(int argc, char **argv)
 		mode_trap(false);
 	else if (!strcmp(mode, "trap-stack"))
 		mode_trap(true);
+	else if (!strcmp(mode, "tracers"))
+		mode_tracers();
 	else if (!strcmp(mode, "longjmp"))
 		mode_longjmp();
 	else if (!strcmp(mode, "handler-longjmp"))

@@ -25,6 +25,7 @@ void other(unsigned n);
 void mode_storm(void);
 void mode_handlers(bool has_stack);
 void mode_trap(bool has_stack);
+void mode_tracers(void);
 void mode_longjmp(void);
 void mode_handler_longjmp(void);
 void mode_contexts(void);

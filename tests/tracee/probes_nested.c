@@ -11,6 +11,7 @@
 
 #include "probes.h"
 #include "tocsin/rcu.h"
+#include "tocsin/tracing.h"
 
 static void emit_other(const struct tocsin_record *record, void *data)
 {
@@ -116,6 +117,81 @@ void mode_trap(bool has_stack)
 			exit(9);
 	}
 	say("calls", calls, 10);
+	say("unregister", tocsin_probe_unregister(id), 0);
+}
+
+/* ---- tracers with flags of their own */
+
+static long nr_outer, nr_refused, nr_other;
+static int other_sees;
+
+/* As a wrapper of malloc() that is called by what it does itself. */
+static void traced_alloc(int further)
+{
+	int place = tocsin_tracing_begin(TOCSIN_TRACER_MALLOC, TOCSIN_TRACER_ALL);
+
+	if (place < 0) {
+		nr_refused++;
+		return;
+	}
+	nr_outer++;
+	other(0); /* its probes are another tracer, which may run */
+	if (further)
+		traced_alloc(further - 1);
+	tocsin_tracing_end(place);
+}
+
+/* A tracer that is to see what the other does. */
+static void alloc_in_other(const struct tocsin_record *record, void *data)
+{
+	int place = tocsin_tracing_begin(TOCSIN_TRACER_USER, TOCSIN_TRACER_USER);
+
+	(void)record;
+	(void)data;
+	calls++;
+	if (place >= 0) {
+		nr_other++;
+		if (other_sees)
+			traced_alloc(0);
+		tocsin_tracing_end(place);
+	}
+}
+
+static void alloc_in_handler(int sig)
+{
+	(void)sig;
+	traced_alloc(1);
+}
+
+static void raise_in_callback(const struct tocsin_record *record, void *data)
+{
+	(void)record;
+	(void)data;
+	if (raise(SIGUSR1))
+		exit(9);
+}
+
+void mode_tracers(void)
+{
+	struct sigaction sa = {.sa_handler = alloc_in_handler};
+	int id = must(tocsin_probe_register("probes:other", alloc_in_other, NULL, 0));
+
+	for (int i = 0; i < 100; i++)
+		traced_alloc(3);
+	say("traced", nr_outer, 100);
+	say("refused inside itself", nr_refused, 100);
+	say("callbacks of what it emits", calls, 100);
+	say("another tracer inside it", nr_other, 100);
+	other_sees = 1;
+	traced_alloc(0);
+	say("refused through the other", nr_refused, 101);
+	other_sees = 0;
+	if (sigaction(SIGUSR1, &sa, NULL) || tocsin_probe_unregister(id))
+		exit(9);
+	id = must(tocsin_probe_register("probes:step", raise_in_callback, NULL, 0));
+	step(0);
+	say("traced in a handler in a callback", nr_outer, 102);
+	say("refused inside itself there", nr_refused, 102);
 	say("unregister", tocsin_probe_unregister(id), 0);
 }
 

@@ -87,6 +87,11 @@ for how, rseq in {"": {}, ", no rseq": {"TOCSIN_RSEQ": "0"}}.items():
             losses(t, tracing_trap=10)
 
 
+@suite.test("tracers with flags of their own: none traces itself, one may trace another")
+def _(run):
+    losses(run_mode(run, "tracers"), tracing_inside=102)
+
+
 @suite.test("longjmp() out of a callback")
 def _(run):
     losses(run_mode(run, "longjmp"), tracing_inside=1)
