@@ -299,6 +299,13 @@ static void input_free(struct ctf_input *in)
 	free(in);
 }
 
+void ctf_input_end(struct ctf_input *in)
+{
+	in->is_over = true;
+	in->is_open = false;
+	ctf_map_close(&in->map);
+}
+
 /* Return: 0, also when there is nothing to read in it, or -ENOENT it is gone, -ENOMEM. */
 static int input_add(struct ctf_reader *r, const char *name)
 {

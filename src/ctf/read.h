@@ -193,6 +193,10 @@ int ctf_input_values(struct ctf_input *in, struct ctf_values *scratch,
  * Return: as above. */
 int ctf_input_packet_values(struct ctf_input *in, struct ctf_values *values);
 
+/** ctf_input_end() - let go of the file: further steps come to CTF_END. What was lent from it is
+ * gone. */
+void ctf_input_end(struct ctf_input *in);
+
 /** ctf_input_bytes() - how far in its file, and how long that is: for progress. */
 uint64_t ctf_input_bytes(const struct ctf_input *in, uint64_t *ret_total);
 

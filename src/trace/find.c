@@ -34,6 +34,15 @@ static bool is_trace(const char *dir)
 	return has_file(dir, "metadata") || has_file(dir, "metadata.zst");
 }
 
+/* A directory that was removed may leave its number to a new one. */
+static bool is_still(const struct trace_dirs *dirs, size_t i)
+{
+	struct stat st;
+
+	return stat(dirs->path[i], &st) == 0 && st.st_dev == dirs->dev[i] &&
+	       st.st_ino == dirs->ino[i];
+}
+
 static int dir_add(struct trace_dirs *dirs, const char *path)
 {
 	size_t capacity = dirs->capacity ? 2 * dirs->capacity : 8;
@@ -42,7 +51,8 @@ static int dir_add(struct trace_dirs *dirs, const char *path)
 	if (stat(path, &st) < 0)
 		return -errno;
 	for (size_t i = 0; i < dirs->nr; i++)
-		if (dirs->dev[i] == st.st_dev && dirs->ino[i] == st.st_ino)
+		if (dirs->dev[i] == st.st_dev && dirs->ino[i] == st.st_ino &&
+		    (strcmp(dirs->path[i], path) == 0 || is_still(dirs, i)))
 			return 0;
 	if (dirs->nr == dirs->capacity) {
 		char **paths = reallocarray(dirs->path, capacity, sizeof(*paths));
@@ -113,6 +123,13 @@ int trace_dirs_add(struct trace_dirs *dirs, const char *path, struct tocsin_err 
 		return tocsin_err_fail(-ENOENT, err,
 				       "no trace in '%s': no file 'metadata' there or below", path);
 	return 0;
+}
+
+bool trace_dirs_is_root(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && S_ISDIR(st.st_mode) && !is_trace(path);
 }
 
 void trace_dirs_done(struct trace_dirs *dirs)

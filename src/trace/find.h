@@ -4,6 +4,7 @@
 
 #include "../base/err.h"
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 /* Directories with a file `metadata`. */
@@ -23,6 +24,9 @@ struct trace_dirs {
  * Return: 0, or -ENOENT none there, -errno; @err says which. Thread-safe: yes. Signal-safe: no.
  */
 int trace_dirs_add(struct trace_dirs *dirs, const char *path, struct tocsin_err *err);
+
+/** trace_dirs_is_root() - is this a directory that is no trace, so that one may appear in it? */
+bool trace_dirs_is_root(const char *path);
 
 void trace_dirs_done(struct trace_dirs *dirs);
 

@@ -6,10 +6,6 @@
  *
  * Each stream in the heap stands at an item not yet given out, but for the top one between two
  * calls: its item is the one that the caller has.
- *
- * When following, a stream that waits is not in the heap. Streams reach the disk at different
- * times, so an event is held back until it is HOLD_NS old while any stream waits: what comes later
- * than that is given out late.
  */
 #include "trace.h"
 
@@ -18,52 +14,18 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "../base/cleanup.h"
 #include "../ctf/read.h"
 #include "find.h"
 #include "foreign.h"
+#include "internal.h"
 
 _Static_assert((int)TRACE_EVENT == CTF_EVENT && (int)TRACE_LOSS == CTF_LOSS &&
 		       (int)TRACE_WAIT == CTF_WAIT && (int)TRACE_END == CTF_END &&
 		       (int)TRACE_CUT == CTF_CUT && (int)TRACE_BAD == CTF_BAD,
 	       "the states of a stream are those of a trace");
-
-#define HOLD_NS 2000000000ll
-#define WAKE_NS 20000000ll
-
-struct source {
-	struct ctf_input *input; /* lent from its reader, or foreign */
-	struct ctf_reader *reader;
-	struct foreign *foreign; /* owned; NULL: it is the reader's */
-	int64_t t_ns;            /* of its item */
-	unsigned index;
-	int state; /* enum trace_state of its item; TRACE_WAIT: not in the heap */
-};
-
-struct trace {
-	struct source **heap; /* owned array */
-	size_t nr_heap;
-	int64_t limit_ns; /* up to here the top's items come before those of all others */
-	struct trace_event event;
-	bool is_given;          /* the top's item is with the caller */
-	bool is_running;        /* there is nothing to look after but the top */
-	bool is_quick;          /* ... and its item is an event, which the caller has */
-	struct source **source; /* owned, as each of them */
-	size_t nr_sources;
-	struct ctf_reader **reader; /* owned, as each of them */
-	size_t nr_readers;
-	size_t nr_foreign;
-	size_t nr_waiting;
-	int64_t woke_ns; /* when what waits was looked at last */
-	struct trace_options options;
-	struct ctf_values scratch, packet_values;
-	const struct ctf_values *values; /* NULL: not yet asked for */
-	bool has_packet_values;
-	struct trace_stats stats;
-};
 
 static bool is_before(const struct source *a, const struct source *b)
 {
@@ -128,7 +90,7 @@ static void heap_drop_top(struct trace *t)
 
 /* To the stream's next item. What is wrong has the time of what came before. Return: 0, or -errno.
  */
-static int source_step(struct source *s)
+int trace_source_step(struct source *s)
 {
 	int step = s->foreign ? foreign_step(s->foreign) : ctf_input_step(s->input);
 
@@ -149,7 +111,7 @@ static void source_wait(struct trace *t)
 }
 
 /* Takes a stream that has just been stepped into the heap, or among those that wait. */
-static void source_place(struct trace *t, struct source *s)
+void trace_source_place(struct trace *t, struct source *s)
 {
 	if (s->state == TRACE_WAIT)
 		source_wait(t);
@@ -176,7 +138,7 @@ static int top_settle(struct trace *t)
 /* The item that the caller had is done with: on to the next. Return: 0, or -errno. */
 static int top_advance(struct trace *t)
 {
-	int r = source_step(t->heap[0]);
+	int r = trace_source_step(t->heap[0]);
 
 	return r < 0 ? r : top_settle(t);
 }
@@ -203,13 +165,13 @@ static int source_add(struct trace *t, const struct source *what)
 	*s = *what;
 	s->index = (unsigned)t->nr_sources;
 	t->source[t->nr_sources++] = s;
-	r = source_step(s);
+	r = trace_source_step(s);
 	if (r == 0)
-		source_place(t, s);
+		trace_source_place(t, s);
 	return r;
 }
 
-static int reader_take(struct trace *t, struct ctf_reader *reader)
+int trace_reader_take(struct trace *t, struct ctf_reader *reader)
 {
 	struct source s = {.reader = reader};
 	int r = 0;
@@ -235,7 +197,7 @@ static int reader_add(struct trace *t, const char *dir, struct tocsin_err *err)
 	r = ctf_reader_open(dir, &options, err, &t->reader[t->nr_readers]);
 	if (r < 0)
 		return r;
-	return reader_take(t, t->reader[t->nr_readers++]);
+	return trace_reader_take(t, t->reader[t->nr_readers++]);
 }
 
 static int foreign_add(struct trace *t, const char *input, struct tocsin_err *err)
@@ -256,7 +218,7 @@ static int foreign_add(struct trace *t, const char *input, struct tocsin_err *er
 }
 
 /* What our own reader does not know is for the other one, if there is one. */
-static int dir_add(struct trace *t, const char *dir, struct tocsin_err *err)
+int trace_dir_add(struct trace *t, const char *dir, struct tocsin_err *err)
 {
 	struct tocsin_err others = {0};
 	int r;
@@ -294,16 +256,17 @@ int trace_open(const char *const *paths, size_t nr, const struct trace_options *
 	       struct tocsin_err *err, struct trace **ret_trace)
 {
 	struct trace *t TOCSIN_CLEANUP(trace_closep) = calloc(1, sizeof(*t));
-	TOCSIN_CLEANUP(trace_dirs_done) struct trace_dirs dirs = {0};
 	int r = t ? 0 : -ENOMEM;
 
 	if (t)
 		t->options = *options;
 	for (size_t i = 0; i < nr && r == 0; i++)
 		r = is_for_foreign(options, paths[i]) ? foreign_add(t, paths[i], err)
-						      : trace_dirs_add(&dirs, paths[i], err);
-	for (size_t i = 0; i < dirs.nr && r == 0; i++)
-		r = dir_add(t, dirs.path[i], err);
+						      : trace_dirs_add(&t->dirs, paths[i], err);
+	for (; r == 0 && t->nr_dirs < t->dirs.nr; t->nr_dirs++)
+		r = trace_dir_add(t, t->dirs.path[t->nr_dirs], err);
+	if (r == 0 && options->is_following)
+		r = trace_follow_roots(t, paths, nr);
 	if (r == -ENOMEM)
 		return tocsin_err_fail(r, err, "cannot read traces: out of memory");
 	if (r == 0)
@@ -323,44 +286,13 @@ struct trace *trace_close(struct trace *t)
 		t->reader[i] = ctf_reader_close(t->reader[i]);
 	ctf_values_done(&t->scratch);
 	ctf_values_done(&t->packet_values);
+	trace_dirs_done(&t->dirs);
+	trace_follow_done(t);
 	free(t->source);
 	free(t->reader);
 	free(t->heap);
 	free(t);
 	return NULL;
-}
-
-/* ---- following */
-
-static int64_t now_ns(void)
-{
-	struct timespec ts = {0};
-
-	(void)clock_gettime(CLOCK_REALTIME, &ts); /* cannot fail */
-	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
-}
-
-/* Looks at what waits, and for new files. Return: 0, or -errno. */
-static int wake(struct trace *t)
-{
-	int r = 0;
-
-	for (size_t i = 0; i < t->nr_sources && r == 0; i++) {
-		struct source *s = t->source[i];
-
-		if (s->state != TRACE_WAIT)
-			continue;
-		r = source_step(s);
-		t->nr_waiting--;
-		if (r == 0)
-			source_place(t, s);
-	}
-	for (size_t i = 0; i < t->nr_readers && r == 0; i++) {
-		r = ctf_reader_look(t->reader[i]);
-		if (r == 0)
-			r = reader_take(t, t->reader[i]);
-	}
-	return r;
 }
 
 /* ---- items */
@@ -415,19 +347,8 @@ static int trace_pause(struct trace *t)
 
 	if (r != TRACE_END)
 		return r;
-	if (t->options.is_following) {
-		int64_t now = now_ns();
-
-		r = 0;
-		if (!t->nr_heap || now - t->woke_ns >= WAKE_NS || now < t->woke_ns) {
-			r = wake(t);
-			t->woke_ns = now;
-		}
-		if (r < 0)
-			return r;
-		if (!t->nr_heap || (t->nr_waiting && t->heap[0]->t_ns > now - HOLD_NS))
-			return t->nr_heap || t->nr_waiting ? TRACE_WAIT : TRACE_END;
-	}
+	if (t->options.is_following)
+		return trace_follow(t);
 	return t->nr_heap ? TRACE_EVENT : TRACE_END;
 }
 

@@ -416,6 +416,27 @@ def follow(run):
     check_equal(got, tool("--json", "-n", "3000", path).splitlines(), "events")
 
 
+@suite.test("--follow goes from chunk to chunk, also when old ones are removed", needs=("program:babeltrace2",))
+def chunks(run):
+    program, path, nr = target_path("record_emit"), f"{run.scratch}/t", 20000
+    recorder = subprocess.Popen([TOCSIN, "record", "-o", path, "--rotate", "500ms", "--keep", "3", "--", program, "count", str(nr), "150000"],
+                                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    run.defer(recorder.wait)
+    run.defer(recorder.kill)
+    end = time.monotonic() + 10
+    while not os.path.exists(f"{path}/chunk_000001/metadata") and recorder.poll() is None and time.monotonic() < end:
+        time.sleep(0.01)
+    live = subprocess.run([TOCSIN, "print", "--json", "--follow", path], capture_output=True, timeout=60, check=False)
+    errors = recorder.communicate(timeout=30)[1].decode()
+    check_equal((recorder.returncode, live.returncode, live.stderr), (0, 0, b""), f"statuses, and what print says\n{errors}\n")
+    left = sorted(p.name for p in pathlib.Path(path).iterdir())
+    check(len(left) <= 4 and left[-1] > "chunk_000004", f"chunks came and went: {left}")
+    shown = [json.loads(line) for line in live.stdout.decode().splitlines()]
+    numbers = [e["fields"]["n"] for e in shown if e["type"] == "event" and e["name"] == "record:count"]
+    check_equal(numbers, list(range(nr)), "numbers")
+    check_equal(shown[-1]["name"], "summary", "last event")
+
+
 @suite.test("what tocsin record writes, live and afterwards", needs=("program:babeltrace2",))
 def recorded(run):
     program, path, nr = target_path("record_emit"), f"{run.scratch}/t", 3000
