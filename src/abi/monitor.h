@@ -70,7 +70,8 @@ struct monitor_rule {
 	struct monitor_term term[MONITOR_TERMS];
 };
 
-#define MONITOR_RULE_OTHER 0x01 /* of the two tasks of the event, the second */
+#define MONITOR_RULE_OTHER  0x01 /* of the two tasks of the event, the second */
+#define MONITOR_RULE_STARTS 0x02 /* an instance may come into being by it */
 
 /* Apart in the kernel half, where the verifier then looks at each once, and its pointers may be
  * NULL to it. */
@@ -173,7 +174,8 @@ struct monitor_slot {
 };
 
 struct monitor_state {
-	__u64 steps, violations, unsaid; /* unsaid: over the rate, since the last that was sent */
+	__u64 steps;              /* filled by the loader, from the CPUs' own */
+	__u64 violations, unsaid; /* unsaid: over the rate, since the last that was sent */
 	__u64 window_ns;
 	__u32 in_window;
 	__u32 first; /* slot, of scopes whose instances are there from the start */

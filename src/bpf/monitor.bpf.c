@@ -88,14 +88,6 @@ GLOBAL __u32 slot_of_object(__u64 key, __u32 tgid, __u32 monitor, __u32 may_begi
 
 /* ---- rules */
 
-INLINE bool starts(__u32 monitor, const struct monitor_rule *r)
-{
-	struct automaton_table *t = bpf_map_lookup_elem(&tables, &monitor);
-
-	return t && (!t->has_start || r->how != MONITOR_STEP ||
-		     t->event_flags[r->event & (AUTOMATON_EVENTS - 1)]);
-}
-
 INLINE __u64 value_at(const struct monitor_values *v, __u32 i)
 {
 	return v->v[i & (MONITOR_VALUES - 1)];
@@ -120,15 +112,17 @@ INLINE int rule_step(struct monitor_values *v, struct task_slots *ts, __u32 at, 
 	switch (r->scope) {
 	case MONITOR_TASK:
 		if (ts) {
-			slot = slot_of_task(ts, monitor, starts(monitor, r));
+			slot = slot_of_task(ts, monitor, r->flags & MONITOR_RULE_STARTS);
 			key = ts->tid;
 		}
 		break;
 	case MONITOR_CPU: slot = key < nr_cpus ? m->first + (__u32)key : 0; break;
-	case MONITOR_PROCESS: slot = slot_of_object(key, 0, monitor, starts(monitor, r)); break;
+	case MONITOR_PROCESS:
+		slot = slot_of_object(key, 0, monitor, r->flags & MONITOR_RULE_STARTS);
+		break;
 	case MONITOR_OBJECT:
 		slot = slot_of_object(key, (__u32)v->v[MONITOR_V_PROCESS], monitor,
-				      starts(monitor, r));
+				      r->flags & MONITOR_RULE_STARTS);
 		break;
 	default:
 		slot = m->first;
@@ -147,7 +141,8 @@ INLINE int rule_step(struct monitor_values *v, struct task_slots *ts, __u32 at, 
 	return slot_event(s, m, st, key);
 }
 
-GLOBAL int rule_apply(struct monitor_values *v, struct task_slots *ts, __u32 at, struct step *st)
+GLOBAL int rule_apply(struct monitor_values *v, struct task_slots *ts, struct task_slots *other,
+		      __u32 at, struct step *st)
 {
 	struct monitor_rule *r = bpf_map_lookup_elem(&rules, &at);
 	__u64 bit;
@@ -155,6 +150,8 @@ GLOBAL int rule_apply(struct monitor_values *v, struct task_slots *ts, __u32 at,
 
 	if (!v || !st || !r)
 		return 0;
+	if (r->flags & MONITOR_RULE_OTHER)
+		ts = other;
 	holds = !r->nr_terms || monitor_holds(r, v);
 	if (r->how == MONITOR_STEP) {
 		if (!holds)
@@ -181,23 +178,16 @@ GLOBAL int point_apply(struct monitor_values *v, struct task_slots *ts, struct t
 		       __u32 point)
 {
 	struct monitor_point *p = bpf_map_lookup_elem(&points, &point);
-	struct step st = {};
+	struct step st; /* what a rule does not set is not looked at */
 	__u32 first, nr;
 
 	if (!v || !p || p->is_silent || !is_armed)
 		return 0;
+	st.now = st.atoms = st.set = st.clear = 0;
 	first = p->first;
 	nr = p->nr;
 	for (__u32 i = 0; i < RULES_OF_POINT && i < nr; i++) {
-		__u32 at = first + i;
-		struct monitor_rule *r = bpf_map_lookup_elem(&rules, &at);
-
-		if (!r)
-			break;
-		if (r->flags & MONITOR_RULE_OTHER)
-			rule_apply(v, other, at, &st);
-		else
-			rule_apply(v, ts, at, &st);
+		rule_apply(v, ts, other, first + i, &st);
 	}
 	return 0;
 }

@@ -29,6 +29,7 @@ struct monitor_kernel {
 	struct monitor_bpf *skel;
 	struct ring_buffer *ring;
 	int nr_cpus;
+	uint64_t *per_cpu; /* scratch */
 	uint32_t nr_monitors;
 	bool has_multi;
 	monitor_event_fn *fn;
@@ -228,7 +229,8 @@ int monitor_kernel_open(const struct monitor_kernel_config *cfg, struct monitor_
 	if (k) {
 		k->nr_monitors = cfg->nr_monitors;
 		k->nr_cpus = libbpf_num_possible_cpus();
-		r = k->nr_cpus < 0 ? k->nr_cpus : load(k, cfg, err);
+		k->per_cpu = calloc(k->nr_cpus > 0 ? (size_t)k->nr_cpus : 1, sizeof(*k->per_cpu));
+		r = k->nr_cpus < 0 ? k->nr_cpus : k->per_cpu ? load(k, cfg, err) : -ENOMEM;
 	}
 	(void)libbpf_set_print(previous);
 	(void)malloc_trim(0); /* the kernel's types were some 20 MB for a moment */
@@ -246,6 +248,7 @@ struct monitor_kernel *monitor_kernel_close(struct monitor_kernel *k)
 		return NULL;
 	ring_buffer__free(k->ring);
 	monitor_bpf__destroy(k->skel);
+	free(k->per_cpu);
 	free(k);
 	return NULL;
 }
@@ -341,6 +344,11 @@ int monitor_kernel_state(struct monitor_kernel *k, uint32_t monitor, struct moni
 
 	if (bpf_map_lookup_elem(bpf_map__fd(k->skel->maps.monitors), &monitor, ret))
 		return -errno;
+	if (bpf_map_lookup_elem(bpf_map__fd(k->skel->maps.steps), &monitor, k->per_cpu))
+		return -errno;
+	ret->steps = 0;
+	for (int i = 0; i < k->nr_cpus; i++)
+		ret->steps += k->per_cpu[i];
 	ret->instances = 0;
 	for (uint32_t i = 1; i < nr; i++)
 		if (!bpf_map_lookup_elem(bpf_map__fd(k->skel->maps.slots), &i, &slot))

@@ -32,6 +32,14 @@ struct {
 	__type(value, struct monitor_state);
 } monitors SEC(".maps");
 
+/* Steps of each monitor. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, MONITOR_MAX);
+	__type(key, __u32);
+	__type(value, __u64);
+} steps SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, MONITOR_RULES);

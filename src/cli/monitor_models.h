@@ -26,7 +26,7 @@ struct monitor_wanted {
 	struct opt_strings pid;
 	bool all, force, fail_on_violation, has_stacks;
 	uint64_t duration_ns;
-	struct opt_strings reactors;
+	const char *signal;
 	/* output */
 	bool is_json;
 };

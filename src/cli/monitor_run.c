@@ -32,6 +32,7 @@ struct running {
 	struct child child;
 	bool has_child, is_over;
 	int signal_fd;
+	int reaction;    /* signal to who violated; 0: none */
 	int signal;      /* that ended it, 0: none */
 	uint64_t end_ns; /* 0: none */
 	uint64_t nr_violations;
@@ -49,7 +50,28 @@ static int say(void *context, const struct violated *v)
 		violated_json(&r->out, v);
 	else
 		violated_text(&r->out, v);
+	/* One that has gone meanwhile needs none; ourselves and init are nobody's offender. */
+	if (r->reaction && v->pid > 1 && v->pid != getpid() &&
+	    kill((pid_t)v->pid, r->reaction) < 0 && errno != ESRCH)
+		cli_error("cannot signal process %lld: %s", (long long)v->pid, strerror(errno));
 	return out_write(&r->out);
+}
+
+static int reaction_read(int *ret)
+{
+	static const struct {
+		const char *name;
+		int number;
+	} names[] = {{"STOP", SIGSTOP}, {"CONT", SIGCONT}, {"TERM", SIGTERM}, {"KILL", SIGKILL},
+		     {"INT", SIGINT},   {"ABRT", SIGABRT}, {"USR1", SIGUSR1}, {"USR2", SIGUSR2}};
+
+	for (size_t i = 0; monitor_wanted.signal && i < sizeof(names) / sizeof(names[0]); i++)
+		if (strcmp(names[i].name, monitor_wanted.signal) == 0)
+			*ret = names[i].number;
+	return monitor_wanted.signal && !*ret
+		       ? cli_usage(&cmd_monitor_usage, "--signal does not know '%.40s'",
+				   monitor_wanted.signal)
+		       : -1;
 }
 
 static int signals_open(struct running *r)
@@ -299,7 +321,9 @@ int monitor_run_command(char **words, size_t nr, char **command)
 	if (!nr)
 		return cli_usage(&cmd_monitor_usage, "no model");
 	out_init(&r.out, STDOUT_FILENO);
-	status = monitor_models_get(words, nr, &r.models);
+	status = reaction_read(&r.reaction);
+	if (status < 0)
+		status = monitor_models_get(words, nr, &r.models);
 	if (status < 0 && signals_open(&r))
 		status = CLI_FAILED;
 	if (status < 0)

@@ -238,6 +238,8 @@ static int rule_make(struct monitor_run *r, uint16_t monitor, const struct bind 
 	e = e ?: task_of(r, m, b, &bound);
 	bound.rule.monitor = monitor;
 	bound.rule.is_last = 1;
+	if (!m->table.has_start || bound.rule.how != MONITOR_STEP || m->table.event_flags[b->event])
+		bound.rule.flags |= MONITOR_RULE_STARTS;
 	for (unsigned i = 0; i < bound.rule.nr_inputs && !e; i++)
 		r->inputs |= 1u << bound.rule.input[i];
 	return e ?: rule_keep(r, &bound);

@@ -220,6 +220,16 @@ def killed(_):
         target.wait()
 
 
+@suite.test("--signal: who violates is ended, who does not goes on")
+def reaction(_):
+    _, _, done = run([*LOCK, "--signal", "KILL"], [TARGET, "take:1", "drop:1", "drop:1", "sleep:30000"], timeout=25)
+    check_equal(done.returncode, 128 + 9, done.stderr)
+    _, _, done = run([*LOCK, "--signal", "KILL"], [TARGET, "take:1", "drop:1"])
+    check_equal(done.returncode, 0, done.stderr)
+    _, _, done = run([*LOCK, "--signal", "SIGFOO"], [TARGET, "take:1"])
+    check_equal(done.returncode, 2, done.stderr)
+
+
 @suite.test("what cannot be bound is said, and nothing runs")
 def faults(_):
     for args, words in (([*LOCK[:3], "-p", "1"], "no process"), (["lock", "-a"], "no event of 'lock' is bound"),
