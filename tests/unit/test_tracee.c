@@ -80,6 +80,7 @@ static void test_lookup(void **state)
 	tocsin_module_register(&module);
 	assert_ptr_equal(a.on, b.on);
 	assert_ptr_not_equal(a.on, &off);
+	tocsin_module_unregister(&module);
 	add(&none, &c, TOCSIN_SITE_ABI);
 	assert_ptr_equal(c.on, &off);
 }
