@@ -29,7 +29,9 @@ struct monitor_kernel {
 	struct monitor_bpf *skel;
 	struct ring_buffer *ring;
 	int nr_cpus;
-	uint64_t *per_cpu; /* scratch */
+	uint64_t *per_cpu;                       /* scratch */
+	struct bpf_link *link[MONITOR_P_NR + 8]; /* of the tracepoints */
+	size_t nr_links;
 	uint32_t nr_monitors;
 	bool has_multi;
 	monitor_event_fn *fn;
@@ -242,10 +244,43 @@ int monitor_kernel_open(const struct monitor_kernel_config *cfg, struct monitor_
 	return 0;
 }
 
+static int load_empty(struct monitor_kernel *k, struct tocsin_err *err)
+{
+	struct bpf_program *p;
+	int r = 0;
+
+	k->skel = monitor_bpf__open();
+	if (!k->skel)
+		return tocsin_err_fail(-errno, err, "cannot open the kernel half");
+	bpf_object__for_each_program(p, k->skel->obj)
+	{
+		r = r ?: bpf_program__set_autoload(p, p == k->skel->progs.on_prctl_empty);
+	}
+	r = r ?: monitor_bpf__load(k->skel);
+	return r ? tocsin_err_fail(r, err, "cannot load an empty program: %s", strerror(-r))
+		 : monitor_kernel_attach(k, err);
+}
+
+int monitor_kernel_open_empty(struct monitor_kernel **ret, struct tocsin_err *err)
+{
+	libbpf_print_fn_t previous = libbpf_set_print(complaint_keep);
+	struct monitor_kernel *k = calloc(1, sizeof(*k));
+	int r = k ? load_empty(k, err) : -ENOMEM;
+
+	(void)libbpf_set_print(previous);
+	if (r)
+		(void)monitor_kernel_close(k); /* always NULL */
+	else
+		*ret = k;
+	return r;
+}
+
 struct monitor_kernel *monitor_kernel_close(struct monitor_kernel *k)
 {
 	if (!k)
 		return NULL;
+	for (size_t i = 0; i < k->nr_links; i++)
+		(void)bpf_link__destroy(k->link[i]); /* the kernel cannot refuse */
 	ring_buffer__free(k->ring);
 	monitor_bpf__destroy(k->skel);
 	free(k->per_cpu);
@@ -283,9 +318,14 @@ int monitor_kernel_attach(struct monitor_kernel *k, struct tocsin_err *err)
 
 		if (r || !bpf_program__autoload(p) || strncmp(section, "tp_btf/", 7) != 0)
 			continue;
-		if (!bpf_program__attach(p)) /* held by the process; closed with it */
+		k->link[k->nr_links] = bpf_program__attach(p);
+		if (k->link[k->nr_links])
+			k->nr_links++;
+		else
 			r = tocsin_err_fail(-errno, err, "cannot attach '%s': %s", section,
 					    strerror(errno));
+		if (k->nr_links == sizeof(k->link) / sizeof(k->link[0]))
+			r = tocsin_err_fail(-E2BIG, err, "more programs than links");
 	}
 	(void)libbpf_set_print(previous);
 	return r;

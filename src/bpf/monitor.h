@@ -40,6 +40,10 @@ int monitor_kernel_open(const struct monitor_kernel_config *cfg, struct monitor_
 			struct tocsin_err *err);
 struct monitor_kernel *monitor_kernel_close(struct monitor_kernel *k);
 
+/** monitor_kernel_open_empty() - only a program that does nothing, on task:task_prctl_unknown: what
+ * a step is compared with. Return: as above. */
+int monitor_kernel_open_empty(struct monitor_kernel **ret, struct tocsin_err *err);
+
 /** monitor_kernel_rule() - write rule @at. Return: 0, -errno. */
 int monitor_kernel_rule(struct monitor_kernel *k, uint32_t at, const struct monitor_rule *rule);
 

@@ -11,10 +11,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../abi/monitor.h"
 #include "../automata/model.h"
 #include "../automata/shipped.h"
 #include "../automata/step.h"
 #include "../base/cleanup.h"
+#include "bench_monitor_kernel.h"
 #include "bench_percpu.h"
 #include "bench_run.h"
 
@@ -201,13 +203,14 @@ int bench_monitor(struct bench_run *run, struct tocsin_err *err)
 
 	for (unsigned i = 0; i < run->rounds && r == 0; i++)
 		round_measure(run);
+	for (unsigned i = 0; i < run->rounds && r == 0; i++)
+		r = bench_monitor_kernel(run, err);
 	if (r == 0)
 		bench_add(run, BENCH_V_monitor_violations, (double)violations);
 	if (r == 0)
-		bench_add(run, BENCH_V_bytes_per_instance,
-			  (double)sizeof(struct automaton_instance));
+		bench_add(run, BENCH_V_bytes_per_instance, (double)sizeof(struct monitor_slot));
 	if (r < 0)
-		(void)tocsin_err_fail(r, err, "cannot read the shipped models");
+		(void)tocsin_err_fail(r, err, "cannot measure monitors");
 	plain = model_free(plain);
 	bounded = model_free(bounded);
 	formula = model_free(formula);
