@@ -4,6 +4,7 @@
  * callback out of the C library; and says after each which of its functions were on the stack.
  *
  *   stacks N    N times each, on a thread and on the first thread
+ *   stacks reuse N  N times, each on a new thread with the same number
  *   stacks hang sleeps in a section until it is killed
  */
 #include "target.h"
@@ -70,9 +71,38 @@ static void *worker(void *arg)
 	return NULL;
 }
 
+/* One call of work() on a thread of its own. */
+static void *once(void *arg)
+{
+	int how = *(int *)arg;
+
+	work(how);
+	(void)printf("{\"s\": \"work\", \"tid\": %d, \"chain\": [%s, \"once\"]}\n", thread_id(),
+		     chain[how]);
+	return NULL;
+}
+
+/* Threads that follow each other with the same number, where the kernel lets it be chosen. */
+static int reuse(int n)
+{
+	int fd = open("/proc/sys/kernel/ns_last_pid", O_WRONLY | O_CLOEXEC);
+	int last = getpid() + 5000;
+
+	for (int i = 0; i < n; i++) {
+		int how = i % 3;
+		pthread_t thread;
+
+		if (fd < 0 || dprintf(fd, "%d", last) < 0 || lseek(fd, 0, SEEK_SET) < 0 ||
+		    pthread_create(&thread, NULL, once, &how))
+			return 1;
+		(void)pthread_join(thread, NULL);
+	}
+	return fflush(stdout) ? 1 : 0;
+}
+
 int main(int argc, char **argv)
 {
-	int n = argc > 1 ? (int)strtoul(argv[1], NULL, 10) : 5;
+	int n = argc == 2 && strcmp(argv[1], "hang") ? (int)target_u64(argv[1]) : 5;
 	pthread_t thread;
 
 	target_ready();
@@ -80,6 +110,8 @@ int main(int argc, char **argv)
 		for (;;)
 			work(0);
 	}
+	if (argc > 2 && !strcmp(argv[1], "reuse"))
+		return reuse((int)target_u64(argv[2]));
 	if (pthread_create(&thread, NULL, worker, &n))
 		return 1;
 	(void)pthread_join(thread, NULL);
