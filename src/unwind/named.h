@@ -29,7 +29,7 @@ struct named_stack {
 	struct named_frame frame[];
 };
 
-/** stack_reason_name() - as in JSON and traces: "no-table". Lent for ever. */
+/** stack_reason_name() - as in JSON and traces: "no_table". Lent for ever. */
 const char *stack_reason_name(enum stack_reason why);
 
 /** stack_reason_text() - for people. Lent for ever. */

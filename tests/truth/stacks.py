@@ -48,7 +48,7 @@ def chains(run):
         for violation, chain in zip(late, chains_of):
             stack = violation["user_stack"]
             if not violation["fired"]:
-                check_equal(stack, {"reach": "not-asked", "frames": []}, "the stack of one that was not noticed")
+                check_equal(stack, {"reach": "not_asked", "frames": []}, "the stack of one that was not noticed")
                 continue
             checked += 1
             check_equal(stack["reach"], "complete", f"the reach of {own_frames(stack)}")
@@ -109,7 +109,7 @@ def dropped(run):
     watch.stop(losses=("stack_ring_full",))
     right = missing = 0
     for tid, chains_of in by_thread(target).items():
-        some = right_or_said(watch.violations(tid=tid), chains_of, ("lost", "not-asked"))
+        some = right_or_said(watch.violations(tid=tid), chains_of, ("lost", "not_asked"))
         right, missing = right + some[0], missing + some[1]
     lost = watch.summary()["losses"]["stack_ring_full"]
     check(lost > 0 and missing > 0, f"nothing was lost: {lost} counted, {missing} missing")
@@ -126,7 +126,7 @@ def two(run):
         watch.stop()
     for watch in both:
         for tid, chains_of in by_thread(target).items():
-            right, missing = right_or_said(watch.violations(tid=tid), chains_of, ("not-asked",))
+            right, missing = right_or_said(watch.violations(tid=tid), chains_of, ("not_asked",))
             check(right >= len(chains_of) - 1, f"{right} right, {missing} missing")
 
 
@@ -142,7 +142,7 @@ def reused(run):
     said = by_thread(target)
     tid, chains_of = max(said.items(), key=lambda item: len(item[1]))
     check(len(chains_of) >= 6, f"the same number only {len(chains_of)} times")
-    right, missing = right_or_said(watch.violations(tid=tid), chains_of, ("not-asked",))
+    right, missing = right_or_said(watch.violations(tid=tid), chains_of, ("not_asked",))
     run.note(f"{len(chains_of)} threads had number {tid}: {right} right, {missing} missing, 0 wrong")
 
 

@@ -102,7 +102,7 @@ static void test_stacks(void **state)
 	text = capture_take(c->fd);
 	assert_non_null(strstr(
 		text,
-		"\"budget_ns\":10000000,\"user_stack\":{\"reach\":\"no-table\",\"frames\":["
+		"\"budget_ns\":10000000,\"user_stack\":{\"reach\":\"no_table\",\"frames\":["
 		"{\"function\":\"wait_word\",\"file\":\"/src/lock/wait.c\",\"line\":71,\"inlined\":true,"
 		"\"module\":\"/usr/bin/server\",\"build_id\":\"0123abcd\",\"address\":\"0x1200\"},"
 		"{\"function\":\"lock_row\",\"file\":\"/src/lock/row.c\",\"line\":9,"

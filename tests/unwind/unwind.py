@@ -46,12 +46,12 @@ def all_whole(figures, cut_of_a_thousand):
 @suite.test("stepped: -O3 without frame pointers, callbacks, signals, lazy calls, realigned stacks, exceptions")
 def stepped_o3(run):
     # Those that are cut: calls that are bound lazily go through code of the dynamic linker that keeps its frame in rbx.
-    all_whole(oracle(run, "-s", 40, "--", PROGRAMS / "target_o3"), 500)
+    all_whole(oracle(run, "-s", 150, "--", PROGRAMS / "target_o3"), 500)
 
 
 @suite.test("stepped: -O0 with frame pointers")
 def stepped_o0(run):
-    all_whole(oracle(run, "-s", 40, "--", PROGRAMS / "target_o0"), 500)
+    all_whole(oracle(run, "-s", 150, "--", PROGRAMS / "target_o0"), 500)
 
 
 def busiest(server):
