@@ -63,18 +63,19 @@ static int both(struct trace_sink *sink, struct out *o, const struct violation *
 /* Names with blanks, as C++ has them; inlined; unknown. A trace has no build ids. */
 static struct named_stack *user_stack(void)
 {
-	static struct {
-		struct named_stack stack;
-		struct named_frame frame[3];
-	} s = {
-		.stack = {.nr = 3, .why = STACK_DEPTH},
-		.frame = {{"operator new(unsigned long, int)", "/src/a b.cpp", 12, true,
-			   "/usr/lib/a lib.so", "", false, 0x1234},
-			  {"main", "", 0, false, "/bin/prog", "", false, 0xfffffffffffffff0},
-			  {"", "", 0, false, "", "", false, 0x7f0000001000}},
-	};
+	static const struct named_frame frames[] = {
+		{"operator new(unsigned long, int)", "/src/a b.cpp", 12, true, "/usr/lib/a lib.so",
+		 "", false, 0x1234},
+		{"main", "", 0, false, "/bin/prog", "", false, 0xfffffffffffffff0},
+		{"", "", 0, false, "", "", false, 0x7f0000001000}};
+	struct named_stack *stack = malloc(sizeof(*stack) + sizeof(frames)); /* for ever */
 
-	return &s.stack;
+	if (!stack)
+		abort();
+	stack->nr = 3;
+	stack->why = STACK_DEPTH;
+	memcpy(stack->frame, frames, sizeof(frames));
+	return stack;
 }
 
 static int write_same(struct trace_sink *sink)

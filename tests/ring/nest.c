@@ -35,9 +35,12 @@ static struct {
 	char why[160];
 } seen;
 
-static int quiet(enum libbpf_print_level level, const char *fmt, va_list ap)
+/* What libbpf has to say is about protocols that are broken on purpose. */
+static __attribute__((format(printf, 2, 0))) int quiet(enum libbpf_print_level level,
+						       const char *fmt, va_list ap)
 {
-	return getenv("NEST_VERBOSE") ? vfprintf(stderr, fmt, ap) : (void)level, 0;
+	(void)level;
+	return getenv("NEST_VERBOSE") ? vfprintf(stderr, fmt, ap) : 0;
 }
 
 static void bad(const char *what, unsigned long long a, unsigned long long b)

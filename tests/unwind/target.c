@@ -11,7 +11,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#define NOINLINE __attribute__((noinline, noclone))
+#ifdef __clang__ /* makes no clones, and does not know the word */
+#	define NOINLINE __attribute__((noinline))
+#else
+#	define NOINLINE __attribute__((noinline, noclone))
+#endif
 
 void target_throw(int depth); /* target_throw.cpp */
 
