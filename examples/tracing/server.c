@@ -106,7 +106,7 @@ int main(int argc, char **argv)
 	socklen_t where_len = sizeof(where);
 	unsigned long requests = 0;
 	void *plugin = dlopen("./plugin.so", RTLD_NOW);
-	pthread_t thread;
+	pthread_t thread[THREADS];
 
 	if (argc > 2 && !strcmp(argv[1], "--requests") && sscanf(argv[2], "%lu", &requests) != 1)
 		return 2;
@@ -118,7 +118,7 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	for (size_t i = 0; i < THREADS; i++) {
-		if (pthread_create(&thread, NULL, serve, (void *)i))
+		if (pthread_create(&thread[i], NULL, serve, (void *)i))
 			return 1;
 	}
 	printf("port %u\n", ntohs(where.sin_port));
@@ -129,5 +129,8 @@ int main(int argc, char **argv)
 	}
 	if (!requests)
 		pause();
+	shutdown(listener, SHUT_RDWR); /* accept() fails: each thread ends what it does, and itself */
+	for (size_t i = 0; i < THREADS; i++)
+		pthread_join(thread[i], NULL);
 	return 0;
 }

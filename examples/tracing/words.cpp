@@ -5,6 +5,10 @@
 //
 //	make
 //	tocsin record -o trace -- ./words 100
+//
+// Counts 100 texts and ends. With 0 it goes on until it is killed, a text a millisecond, and says
+// which it has put into the queue.
+#include <chrono>
 #include <condition_variable>
 #include <cstdio>
 #include <deque>
@@ -93,9 +97,14 @@ int main(int argc, char **argv)
 			}
 		});
 	}
-	for (unsigned long n = 0; n < jobs; n++) {
+	for (unsigned long n = 0; n < jobs || !jobs; n++) {
 		(void)tocsin_section_begin_keyed("job", n, TOCSIN_S);
 		queue.put({n, n % 10 ? "the quick brown fox jumps over the lazy dog" : ""});
+		if (!jobs) {
+			std::printf("job %lu\n", n);
+			std::fflush(stdout);
+			std::this_thread::sleep_for(std::chrono::milliseconds(1));
+		}
 	}
 	for (size_t i = 0; i < threads.size(); i++)
 		queue.put({UINT64_MAX, ""});
