@@ -37,10 +37,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#if defined(__x86_64__)
-#	include <cpuid.h>
-#endif
-
 #include "../percpu/rseq.h"
 #include "tocsin/tocsin.h"
 
@@ -113,23 +109,6 @@ int tracee_begin(void)
 	return r;
 }
 
-/* The CPU's counter serves when it runs at one rate always and everywhere, and when the kernel has
- * not found otherwise (it then takes another clock source, and says so). */
-static uint32_t choose_clock(void)
-{
-#if defined(__x86_64__)
-	unsigned a, b, c, d;
-
-	if (__get_cpuid(0x80000007u, &a, &b, &c, &d) && (d & 1u << 8))
-		return CONTROL_CLOCK_TSC;
-	return CONTROL_CLOCK_MONOTONIC;
-#elif defined(__aarch64__)
-	return CONTROL_CLOCK_TSC; /* the architecture promises it for CNTVCT_EL0 */
-#else
-	return CONTROL_CLOCK_MONOTONIC;
-#endif
-}
-
 /* Weak: a program that is linked statically has no dlopen(), and is not unloaded. */
 extern __typeof__(dladdr) dladdr __attribute__((weak));
 extern __typeof__(dlopen) dlopen __attribute__((weak));
@@ -174,7 +153,7 @@ void tracee_init(void)
 		return;
 	stay_loaded(&tracee);
 	(void)rseq_init(); /* where it cannot be used everything goes to the side ring */
-	ring_init(choose_clock(), &rings_hooks);
+	ring_init(tracee_clock_choose(), &rings_hooks);
 	if (wiped_new() == 0 && ring_writer_new(&tracee.rings) == 0) {
 		tracee_rings = tracee.rings;
 		arena_find();

@@ -129,6 +129,19 @@ int page_fd_high(int fd);
 /** page_fd_min() - the lowest descriptor for our files. */
 int page_fd_min(void);
 
+/**
+ * tracee_clock_of() - which clock rings get
+ * @is_invariant: the CPU says that its counter runs at one rate, always
+ * @sources: the kernel's clock sources, separated by spaces; empty or NULL: not to be read here
+ * @wish: TOCSIN_CLOCK of the environment, or NULL
+ *
+ * Return: enum control_clock.
+ */
+uint32_t tracee_clock_of(bool is_invariant, const char *sources, const char *wish);
+
+/** tracee_clock_choose() - as tracee_clock_of(), of this machine. Opens and reads one file. */
+uint32_t tracee_clock_choose(void);
+
 /** arena_find() - the arena that this process was started with, if any. */
 void arena_find(void);
 

@@ -50,7 +50,7 @@ def made(run, demo, members):
         by_name.setdefault(name, []).append(pid)
     found = glob.glob(f"{run.scratch}/*")
     found += {os.readlink(f"/proc/{pid}/cwd") for pid in by_name["pgbench"]}
-    found += glob.glob(f"{machine.cpu_cgroup_root()[1]}/tocsin-test-{demo}-*")
+    found += glob.glob(f"{machine.cgroup_root('cpu')[1]}/tocsin-test-{demo}-*")
     found += glob.glob(f"/run/tocsin/watch.{by_name['tocsin'][0]}")
     return found
 

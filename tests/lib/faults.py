@@ -25,7 +25,7 @@ class CpuGroups:
     PERIOD_US = 100000
 
     def __init__(self):
-        if machine.cpu_cgroup_root() is None:
+        if machine.cgroup_root("cpu") is None:
             raise pg.Unavailable("no control group hierarchy with the cpu controller is mounted")
         self.server = self.rival = None
         try:

@@ -71,29 +71,29 @@ def bpf_objects_left(objects, timeout_s):
         time.sleep(0.05)
 
 
-def cpu_cgroup_root():
-    """(version, directory) of the hierarchy that has the cpu controller, or None."""
+def cgroup_root(controller):
+    """(version, directory) of the hierarchy that has a controller, or None."""
     for line in pathlib.Path("/proc/self/mounts").read_text().splitlines():
         _, where, kind, options, *_ = line.split()
-        if kind == "cgroup" and "cpu" in options.split(","):
+        if kind == "cgroup" and controller in options.split(","):
             return 1, pathlib.Path(where)
         if kind == "cgroup2":
             controllers = pathlib.Path(where, "cgroup.controllers")
-            if controllers.exists() and "cpu" in controllers.read_text().split():
+            if controllers.exists() and controller in controllers.read_text().split():
                 return 2, pathlib.Path(where)
     return None
 
 
 class Cgroup:
-    """A cgroup of the cpu controller, removed by close()."""
+    """A cgroup of a controller, removed by close()."""
 
-    def __init__(self, name):
-        self.version, root = cpu_cgroup_root()
+    def __init__(self, name, controller="cpu"):
+        self.version, root = cgroup_root(controller)
         self.path = root / f"tocsin-test-{os.getpid()}-{name}"
         self.path.mkdir()
         if self.version == 2:
             with contextlib.suppress(OSError):
-                (root / "cgroup.subtree_control").write_text("+cpu")
+                (root / "cgroup.subtree_control").write_text("+" + controller)
 
     def set_quota(self, quota_us, period_us):
         if self.version == 1:
@@ -101,6 +101,22 @@ class Cgroup:
             (self.path / "cpu.cfs_quota_us").write_text(str(quota_us))
         else:
             (self.path / "cpu.max").write_text(f"{quota_us} {period_us}")
+
+    def set_memory(self, limit_bytes):
+        """Of a group of the memory controller. What is beyond gets no swap either."""
+        if self.version == 1:
+            (self.path / "memory.limit_in_bytes").write_text(str(limit_bytes))
+            if (self.path / "memory.memsw.limit_in_bytes").exists():
+                (self.path / "memory.memsw.limit_in_bytes").write_text(str(limit_bytes))
+        else:
+            (self.path / "memory.max").write_text(str(limit_bytes))
+            if (self.path / "memory.swap.max").exists():
+                (self.path / "memory.swap.max").write_text("0")
+
+    def kills(self):
+        """Processes of it that the kernel has killed for want of memory."""
+        text = (self.path / ("memory.oom_control" if self.version == 1 else "memory.events")).read_text()
+        return int(dict(line.split() for line in text.splitlines())["oom_kill"])
 
     def add(self, pid):
         (self.path / "cgroup.procs").write_text(str(pid))
@@ -124,17 +140,17 @@ class Cgroup:
         self.path.rmdir()
 
 
-def _lacks_cgroup():
-    if cpu_cgroup_root() is None:
-        return "no cgroup hierarchy with the cpu controller is mounted"
+def _lacks_cgroup(controller, limit):
+    if cgroup_root(controller) is None:
+        return f"no cgroup hierarchy with the {controller} controller is mounted"
     try:
-        group = Cgroup("probe")
+        group = Cgroup("probe", controller)
     except OSError as fault:
         return f"cannot make a cgroup: {fault}"
     try:
-        group.set_quota(10000, 100000)
+        limit(group)
     except OSError as fault:
-        return f"cannot set a CPU quota: {fault}"
+        return f"cannot set a limit of {controller}: {fault}"
     finally:
         group.close()
     return None
@@ -164,14 +180,15 @@ _CHECKS = {
     "bpf": _bpf_loads,
     "btf": lambda: None if os.path.exists("/sys/kernel/btf/vmlinux") else "the kernel has no BTF",
     "two-cpus": lambda: None if len(os.sched_getaffinity(0)) > 1 else "only one CPU",
-    "cgroup": _lacks_cgroup,
+    "cgroup": lambda: _lacks_cgroup("cpu", lambda group: group.set_quota(10000, 100000)),
+    "memory-cgroup": lambda: _lacks_cgroup("memory", lambda group: group.set_memory(1 << 26)),
     "namespace": _lacks_namespace,
 }
 _known = {}
 
 
 def lacks(need, tool):
-    """Why `need` is not met on this machine, or None. Needs: tool, root, bpf, btf, two-cpus, cgroup, namespace,
+    """Why `need` is not met on this machine, or None. Needs: tool, root, bpf, btf, two-cpus, cgroup, memory-cgroup, namespace,
     program:NAME (on PATH), tracepoint:CATEGORY/NAME."""
     if need not in _known:
         kind, _, name = need.partition(":")

@@ -5,7 +5,9 @@
  *	record_emit all N		N events with fields of every kind, printed as JSON lines
  *	record_emit count N [NS]	N numbered events, about NS apart
  *	record_emit bursts N K		N numbered events, with a wait of 5 ms after every K
- *	record_emit run FILE		numbered events until it is killed; FILE has the next
+ *	record_emit run FILE		numbered events until it is killed; FILE has the next. The
+ *					letter f on standard input has it write to no memory, m take
+ *					more memory until there is no more
  *	record_emit storm N K		N children, at most 16 at once, each with K events
  *	record_emit late FILE N		waits for FILE, then N numbered events
  *
@@ -13,6 +15,8 @@
  */
 #include <fcntl.h>
 #include <inttypes.h>
+#include <poll.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +29,8 @@
 
 static const struct tocsin_label colours[] = {
 	{0, 0, "red"}, {1, 3, "green"}, {4, 4, "blue \"light\""}};
+
+static bool is_greedy;
 
 static void wait_ns(long ns)
 {
@@ -80,6 +86,29 @@ static void emit_all(uint64_t i)
 	(void)printf("}\n");
 }
 
+/* What a program does that ends badly, between two events. */
+static void end_badly(void)
+{
+	struct pollfd in = {.fd = STDIN_FILENO, .events = POLLIN};
+	static int *volatile nowhere;
+	char what = 0;
+
+	if (poll(&in, 1, 0) <= 0 || read(STDIN_FILENO, &what, 1) != 1)
+		return;
+	if (what == 'f')
+		*nowhere = 1;
+	if (what == 'm')
+		is_greedy = true;
+}
+
+static void take_memory(void)
+{
+	void *p = mmap(NULL, 1 << 18, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (p != MAP_FAILED)
+		memset(p, 1, 1 << 18);
+}
+
 static int run(const char *path)
 {
 	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -93,8 +122,12 @@ static int run(const char *path)
 	for (uint64_t n = 0;; n++) {
 		emit_count(n);
 		*next = n + 1;
-		if (n % 50 == 0)
+		if (n % 50 == 0) {
 			wait_ns(200000);
+			end_badly();
+			if (is_greedy)
+				take_memory();
+		}
 	}
 }
 

@@ -17,6 +17,7 @@ import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+import machine  # noqa: E402
 from tocsin import TOCSIN, Program, Skip, Suite, check, check_equal, target_path  # noqa: E402
 
 suite = Suite(needs=("program:babeltrace2",))
@@ -109,9 +110,9 @@ def values_of(text):
     return value
 
 
-def check_all(run, *args):
+def check_all(run, *args, **how):
     trace = f"{run.scratch}/trace"
-    program = recorded(run, *args, "-o", trace, "--", str(target_path("record_emit")), "all", "300")
+    program = recorded(run, *args, "-o", trace, "--", str(target_path("record_emit")), "all", "300", **how)
     want = [json.loads(line) for line in program.out.lines if line.startswith("{")]
     got = [values_of(line.rsplit("}, {", 1)[1]) for line in Read(trace).lines if " record:all: " in line]
     check_equal(len(got), 300, "events")
@@ -184,6 +185,33 @@ def _(run):
         check_equal(Read(trace).numbers, list(range(40000)), f"{size}: {program.err.text()}")
 
 
+@suite.test("without an invariant counter the time is CLOCK_MONOTONIC's, in order, beside a process that has one")
+def _(run):
+    def monotonic():
+        return run.own(Program([target_path("record_emit"), "run", f"{run.scratch}/slow"], env={"TOCSIN_CLOCK": "monotonic"}))
+    trace = check_all(run, env={"TOCSIN_CLOCK": "monotonic"})
+    with open(f"{trace}/metadata", encoding="utf-8") as stream:
+        check("name = monotonic" in stream.read(), "no such clock in the metadata")
+    targets = [monotonic(), running(run, f"{run.scratch}/fast")]
+    wait_until(lambda: os.path.exists(f"{run.scratch}/slow"), "its first event")
+    both = f"{run.scratch}/both"
+    before = time.clock_gettime(time.CLOCK_REALTIME)
+    recorded(run, "-d", "500ms", "-o", both, *(a for t in targets for a in ("-p", str(t.pid))))
+    after = time.clock_gettime(time.CLOCK_REALTIME)
+    done = subprocess.run(["babeltrace2", "--clock-seconds", "--no-delta", both], capture_output=True, text=True, check=True)
+    spans = {}
+    for line in done.stdout.splitlines():
+        match = re.match(r"\[(\d+\.\d+)\].* record:count: .*\bpid = (\d+)", line)
+        if match:
+            spans.setdefault(int(match[2]), []).append(float(match[1]))
+    for target in targets:
+        times = spans[target.pid]
+        check(before - 0.001 <= times[0] and times[-1] <= after + 0.001, f"{times[0]} to {times[-1]}, recorded {before} to {after}")
+        check(times == sorted(times) and times[-1] - times[0] > 0.3, f"{times[-1] - times[0]} s of events")
+    (slow, fast) = (spans[t.pid] for t in targets)
+    check(abs(slow[-1] - fast[-1]) < 0.1, f"one ended {slow[-1] - fast[-1]} s after the other")
+
+
 @suite.test("what a full ring drops is counted exactly, in the packets and in the summary")
 def _(run):
     trace = f"{run.scratch}/trace"
@@ -235,21 +263,45 @@ def _(run):
     check_row(Read(f"{run.scratch}/a").numbers, "the first")
 
 
+def check_killed(run, which, kill, want_signal, cgroup=None):
+    """Records a process that emits, has it killed, and looks whether its last event is there."""
+    path, trace = f"{run.scratch}/next{which}", f"{run.scratch}/trace{which}"
+    target = running(run, path, *(["sh", "-c", f'echo $$ > {cgroup}/cgroup.procs; exec "$@"', "sh"] if cgroup else []))
+    program = record(run, "-p", str(target.pid), "-o", trace)
+    program.err.wait(lambda: "recording" in program.err.text(), 10)
+    kill(target)
+    check_equal(program.wait(), 0, program.err.text())
+    check_equal(target.wait(), 128 + want_signal, "how the process ended")
+    with open(path, "rb") as stream:
+        done = struct.unpack("<Q", stream.read(8))[0]
+    numbers = Read(trace).numbers
+    check_row(numbers, "events")
+    check(numbers[-1] in (done - 1, done), f"the last event is {numbers[-1]}, the program had done {done}")
+
+
 @suite.test("a process that is killed leaves everything up to its last event")
 def _(run):
+    def kill(target, sig, after_s):
+        time.sleep(after_s)
+        target.signal(sig)
     for i in range(4):
-        path, trace = f"{run.scratch}/next{i}", f"{run.scratch}/trace{i}"
-        target = running(run, path)
-        program = record(run, "-p", str(target.pid), "-o", trace)
-        program.err.wait(lambda: "recording" in program.err.text(), 10)
-        time.sleep(0.05 + 0.037 * i)
-        target.signal(signal.SIGKILL)
-        check_equal(program.wait(), 0, program.err.text())
-        with open(path, "rb") as stream:
-            done = struct.unpack("<Q", stream.read(8))[0]
-        numbers = Read(trace).numbers
-        check_row(numbers, "events")
-        check(numbers[-1] in (done - 1, done), f"the last event is {numbers[-1]}, the program had done {done}")
+        check_killed(run, i, lambda t, i=i: kill(t, signal.SIGKILL, 0.05 + 0.037 * i), signal.SIGKILL)
+    for sig in (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS):
+        check_killed(run, sig.name, lambda t, sig=sig: kill(t, sig, 0.1), sig)
+
+
+@suite.test("a process that faults, or runs out of its memory cgroup, leaves everything up to its last event", needs=("root", "memory-cgroup"))
+def _(run):
+    def wish(target, what):
+        time.sleep(0.1)
+        target.process.stdin.write(what)
+        target.process.stdin.flush()
+    check_killed(run, "fault", lambda t: wish(t, b"f"), signal.SIGSEGV)
+    group = machine.Cgroup("oom", "memory")
+    run.defer(group.close)
+    group.set_memory(64 << 20)  # its rings are charged to it, too
+    check_killed(run, "oom", lambda t: wish(t, b"m"), signal.SIGKILL, group.path)
+    check_equal(group.kills(), 1, "processes killed for want of memory")
 
 
 @suite.test("a recording that is killed leaves a whole trace, and the next one continues it")

@@ -152,6 +152,24 @@ static void test_too_many(void **state)
 	assert_int_equal(lost(TRACEE_LOSS_NO_CLASS), 10);
 }
 
+static void test_clock(void **state)
+{
+	(void)state;
+	assert_int_equal(tracee_clock_of(true, "tsc kvm-clock \n", NULL), CONTROL_CLOCK_TSC);
+	assert_int_equal(tracee_clock_of(true, "hpet tsc\n", NULL), CONTROL_CLOCK_TSC);
+	/* The kernel has struck it off. */
+	assert_int_equal(tracee_clock_of(true, "hpet acpi_pm\n", NULL), CONTROL_CLOCK_MONOTONIC);
+	assert_int_equal(tracee_clock_of(true, "tsc-early hyperv_tsc\n", NULL),
+			 CONTROL_CLOCK_MONOTONIC);
+	assert_int_equal(tracee_clock_of(false, "tsc\n", NULL), CONTROL_CLOCK_MONOTONIC);
+	/* No list to be read. */
+	assert_int_equal(tracee_clock_of(true, "", NULL), CONTROL_CLOCK_TSC);
+	assert_int_equal(tracee_clock_of(true, NULL, NULL), CONTROL_CLOCK_TSC);
+	assert_int_equal(tracee_clock_of(false, NULL, NULL), CONTROL_CLOCK_MONOTONIC);
+	assert_int_equal(tracee_clock_of(true, "tsc\n", "monotonic"), CONTROL_CLOCK_MONOTONIC);
+	assert_int_equal(tracee_clock_of(true, "tsc\n", "sundial"), CONTROL_CLOCK_TSC);
+}
+
 static void test_glob(void **state)
 {
 	static const struct {
@@ -196,7 +214,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_same_class), cmocka_unit_test(test_lookup),
 		cmocka_unit_test(test_malformed),  cmocka_unit_test(test_other_version),
-		cmocka_unit_test(test_too_many),   cmocka_unit_test(test_glob),
+		cmocka_unit_test(test_too_many),   cmocka_unit_test(test_clock),
+		cmocka_unit_test(test_glob),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
