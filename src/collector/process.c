@@ -328,6 +328,30 @@ static int cgroup_mounts(int (*fn)(const struct cgroup_mount *m, void *arg), voi
 	return 0;
 }
 
+struct point_search {
+	const char *controller;
+	char *buf;
+	size_t len;
+};
+
+static int point_match(const struct cgroup_mount *m, void *arg)
+{
+	struct point_search *s = arg;
+
+	if (strcmp(m->controller, s->controller) || strlen(m->point) >= s->len)
+		return 0;
+	(void)snprintf(s->buf, s->len, "%s", m->point);
+	return 1;
+}
+
+int cgroup_mount_point(const char *controller, char *buf, size_t len)
+{
+	struct point_search s = {.controller = controller, .buf = buf, .len = len};
+	int r = cgroup_mounts(point_match, &s);
+
+	return r < 0 ? r : r ? 0 : -ENOENT;
+}
+
 struct cgroup_search {
 	const char *path;
 	struct cgroup_place *place;

@@ -71,6 +71,14 @@ struct cgroup_place {
 int cgroup_find(const char *path, struct cgroup_place *ret, char *buf, size_t len,
 		struct tocsin_err *err);
 
+/**
+ * cgroup_mount_point() - where a hierarchy is mounted.
+ * @controller: cpu where it is one of several, else the first; "" for version 2; lent
+ *
+ * Return: 0, or -ENOENT, -errno.
+ */
+int cgroup_mount_point(const char *controller, char *buf, size_t len);
+
 /** cgroup_add_processes() - add the processes of a cgroup directory and of those below it. Return:
  * 0, or -errno. */
 int cgroup_add_processes(const char *dir, struct pid_set *set);

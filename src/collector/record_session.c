@@ -5,13 +5,17 @@
  * ask them.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "../abi/glob.h"
+#include "../base/parse.h"
 #include "../ctf/described.h"
+#include "memory_room.h"
 #include "record_internal.h"
+#include "sysfile.h"
 
 int record_wish_rule(struct record_wish *wish, const char *glob, unsigned level, bool is_on)
 {
@@ -143,6 +147,45 @@ static int busy(struct record_process *p, struct tocsin_err *err)
 			       (int)p->pid, p->comm, owner);
 }
 
+/* Threads that may run at once have a ring each; with no concurrency ids it may be any CPU's. */
+static unsigned rings_expected(const struct record_process *p)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	uint64_t threads = 0;
+	uint32_t flags = 0;
+	char path[64], text[4096], value[16];
+
+	(void)control_file_read(&p->page, offsetof(struct control_tracee, flags), &flags,
+				sizeof(flags)); /* else as if it had none */
+	if (flags & CONTROL_TRACEE_NO_RSEQ)
+		return 1;
+	(void)snprintf(path, sizeof(path), "/proc/%d/status", (int)p->pid);
+	if (flags & CONTROL_TRACEE_MM_CID && sysfile_read(path, text, sizeof(text)) > 0 &&
+	    !sysfile_field(text, "Threads:", value, sizeof(value)) &&
+	    !tocsin_parse_u64(value, &threads) && (long)threads < cpus)
+		return threads ? (unsigned)threads : 1;
+	return cpus > 0 ? (unsigned)cpus : 1;
+}
+
+/* Where rings do not fit into a memory cgroup the kernel would kill somebody in it. */
+static int room_check(const struct record_process *p, const struct record_wish *wish,
+		      struct tocsin_err *err)
+{
+	unsigned nr = rings_expected(p);
+	uint64_t need = nr * (wish->ring_bytes + RING_HEADER_BYTES);
+	struct memory_room room;
+
+	if (memory_room_of(p->pid, &room) || need <= room.bytes / 2)
+		return 0; /* gone, or all is well */
+	return tocsin_err_fail(
+		-EBUSY, err,
+		"process %d '%s' needs %" PRIu64
+		" KiB for %u ring%s, its memory cgroup %s has only %" PRIu64
+		" KiB left, of which half is the program's: take a smaller --ring-size, or raise the limit",
+		(int)p->pid, p->comm, need >> 10, nr, nr == 1 ? "" : "s", room.group,
+		room.bytes >> 10);
+}
+
 int session_take(struct recorder *rec, struct record_process *p, bool *ret_continued,
 		 struct tocsin_err *err)
 {
@@ -156,6 +199,13 @@ int session_take(struct recorder *rec, struct record_process *p, bool *ret_conti
 	if (!r) {
 		*ret_continued = p->session.session_id != 0;
 		p->is_inherited = p->session.session_id && p->session.session_id == rec->session_id;
+		if (!*ret_continued || p->session.ring_bytes != wish->ring_bytes) {
+			r = room_check(p, wish, err);
+			if (r) {
+				control_file_unlock(&p->page);
+				return r;
+			}
+		}
 		r = layout_choose(&p->session, wish->contexts, &p->layout_number);
 	}
 	if (r == -ENOSPC)

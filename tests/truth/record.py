@@ -304,6 +304,22 @@ def _(run):
     check_equal(group.kills(), 1, "processes killed for want of memory")
 
 
+@suite.test("rings that do not fit into the memory cgroup of a process are refused, and nobody is killed", needs=("memory-cgroup",))
+def _(run):
+    group = machine.Cgroup("room", "memory")
+    run.defer(group.close)
+    group.set_memory(24 << 20)
+    target = running(run, f"{run.scratch}/next", "sh", "-c", f'echo $$ > {group.path}/cgroup.procs; exec "$@"', "sh")
+    for args in (["-o", f"{run.scratch}/a"], ["--flight"]):
+        program = recorded(run, "-p", str(target.pid), "--ring-size", "64M", "-d", "100ms", *args, status=2)
+        check(re.search(rf"process {target.pid} 'record_emit' needs 65\d\d\d KiB for 1 ring, .*{group.path} has only \d+ KiB left",
+                        program.err.text()) and "--ring-size" in program.err.text(), program.err.text())
+    recorded(run, "-p", str(target.pid), "--ring-size", "1M", "-d", "200ms", "-o", f"{run.scratch}/b")
+    check_row(Read(f"{run.scratch}/b").numbers, "in rings that fit")
+    check_equal(group.kills(), 0, "processes killed for want of memory")
+    check(target.running(), "the process is gone")
+
+
 @suite.test("a recording that is killed leaves a whole trace, and the next one continues it")
 def _(run):
     target = running(run, f"{run.scratch}/next")
