@@ -129,7 +129,8 @@ int main(int argc, char **argv)
 	}
 	if (!requests)
 		pause();
-	shutdown(listener, SHUT_RDWR); /* accept() fails: each thread ends what it does, and itself */
+	shutdown(listener,
+		 SHUT_RDWR); /* accept() fails: each thread ends what it does, and itself */
 	for (size_t i = 0; i < THREADS; i++)
 		pthread_join(thread[i], NULL);
 	return 0;

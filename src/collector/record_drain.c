@@ -11,6 +11,7 @@
  * counts what finds no room. An overwriting ring gives copies, which are counted as lost.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -321,6 +322,20 @@ static void gone(struct recorder *rec, struct record_ring *ring, enum ring_read 
 	rec->stats.lost_corrupt += ext->gone;
 }
 
+/* What an overwriting ring lost before its oldest is its nature. In the middle it is a hole. */
+static void hole_say(struct recorder *rec, struct record_process *p, const struct record_ring *ring,
+		     const struct ring_extent *ext)
+{
+	char text[80];
+
+	if (!ext->gone || !ring->nr_files || ring->reader.kind == RING_SIDE)
+		return;
+	(void)snprintf(text, sizeof(text),
+		       "ring %u: %" PRIu64 " bytes were overwritten before they were read",
+		       ring->place, ext->gone);
+	record_say(rec, p, "lapped", text);
+}
+
 int64_t record_drain(struct recorder *rec, struct record_process *p, struct record_ring *ring,
 		     uint64_t limit)
 {
@@ -333,7 +348,10 @@ int64_t record_drain(struct recorder *rec, struct record_process *p, struct reco
 
 		switch (state) {
 		case RING_READ_END: return (int64_t)bytes;
-		case RING_READ_LAPPED: gone(rec, ring, state, &ext); continue;
+		case RING_READ_LAPPED:
+			hole_say(rec, p, ring, &ext);
+			gone(rec, ring, state, &ext);
+			continue;
 		case RING_READ_SKIPPED:
 			gone(rec, ring, state, &ext);
 			ring_reader_release(&ring->reader, &ext);

@@ -343,7 +343,8 @@ int record_process_refresh(struct recorder *rec, struct record_process *p)
 	(void)session_answered(rec, p); /* asked again next time */
 	if (!p->has_looked)
 		(void)record_process_heirs(p); /* where the count begins */
-	if (r == 0 && (!p->has_looked || now.wake != p->wake)) {
+	/* Who is killed between making a ring and saying so does not say so. */
+	if (r == 0 && (!p->has_looked || now.wake != p->wake || p->is_ended || rec->is_stopping)) {
 		r = rings_read(rec, p, now.nr_rings);
 		p->wake = now.wake;
 		p->has_looked = true;

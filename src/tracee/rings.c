@@ -124,10 +124,8 @@ static int missing(struct ring_writer *w, int index)
 	if (tracee_begin() || tracee.is_frozen || !tracee.page->session.session_id)
 		return -ENODEV;
 	r = tracee_lock();
-	if (r) {
-		tracee_count(TRACEE_LOSS_NESTED, 1);
+	if (r)
 		return r;
-	}
 	if (!has_ring(w, index))
 		r = make(w, index);
 	tracee_unlock();
@@ -142,11 +140,14 @@ static void wake(struct ring_writer *w)
 	tracee_wake();
 }
 
+/* Once an event, and for one reason, however many rings were tried for it. */
 static void lost(struct ring_writer *w)
 {
 	(void)w; /* the process's only one */
 	if (tracee.page && tracee.page->session.session_id)
-		tracee_count(TRACEE_LOSS_NO_RING, 1);
+		tracee_count(!tracee.is_frozen && tracee_lock_is_mine() ? TRACEE_LOSS_NESTED
+									: TRACEE_LOSS_NO_RING,
+			     1);
 }
 
 static bool may_call(struct ring_writer *w)
@@ -224,6 +225,7 @@ int rings_make_all(void)
 			r = make(tracee.rings, i);
 	}
 	tracee_unlock();
+	tracee_wake(); /* else nobody would look for them before one is an eighth full */
 	return r;
 }
 

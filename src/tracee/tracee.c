@@ -68,6 +68,12 @@ int tracee_lock(void)
 	}
 }
 
+bool tracee_lock_is_mine(void)
+{
+	return tracee.wiped &&
+	       __atomic_load_n(&tracee.wiped->holder, __ATOMIC_RELAXED) == tracee_gettid();
+}
+
 void tracee_unlock(void)
 {
 	__atomic_store_n(&tracee.wiped->holder, 0, __ATOMIC_RELEASE);

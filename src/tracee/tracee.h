@@ -94,6 +94,10 @@ int tracee_begin(void);
 int tracee_lock(void);
 void tracee_unlock(void);
 
+/** tracee_lock_is_mine() - does this thread hold the lock: has a handler interrupted its holder?
+ * One system call. */
+bool tracee_lock_is_mine(void);
+
 /** tracee_gettid() - the calling thread, 4 ns. Signal-safe: yes. */
 uint32_t tracee_gettid(void);
 

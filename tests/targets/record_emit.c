@@ -5,6 +5,7 @@
  *	record_emit all N		N events with fields of every kind, printed as JSON lines
  *	record_emit count N [NS]	N numbered events, about NS apart
  *	record_emit bursts N K		N numbered events, with a wait of 5 ms after every K
+ *	record_emit large N		N events of up to 64,900 bytes
  *	record_emit run FILE		numbered events until it is killed; FILE has the next. The
  *					letter f on standard input has it write to no memory, m take
  *					more memory until there is no more
@@ -84,6 +85,16 @@ static void emit_all(uint64_t i)
 	(void)printf("]");
 	print_hex("blob", blob, (unsigned)(i % 6));
 	(void)printf("}\n");
+}
+
+static void emit_large(uint64_t n)
+{
+	static unsigned char bytes[64900];
+	size_t nr = (size_t)(n * 7919 % (sizeof(bytes) + 1));
+
+	for (size_t i = 0; i < nr; i++)
+		bytes[i] = (unsigned char)(n + i * 31);
+	tocsin_event("record", "large", TF_U64("n", n), TF_BLOB("bytes", bytes, nr, sizeof(bytes)));
 }
 
 /* What a program does that ends badly, between two events. */
@@ -175,6 +186,8 @@ int main(int argc, char **argv)
 	for (uint64_t n = 0; n < nr; n++) {
 		if (!strcmp(what, "all"))
 			emit_all(n);
+		else if (!strcmp(what, "large"))
+			emit_large(n);
 		else
 			emit_count(n);
 		if (ns && !strcmp(what, "count"))

@@ -261,7 +261,7 @@ static void mode_strict(void)
 }
 
 /* A filter that kills for everything but write() and the ends. */
-static void mode_filter(void)
+static void mode_filter(bool waits)
 {
 	struct sock_filter code[] = {
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
@@ -273,8 +273,11 @@ static void mode_filter(void)
 	};
 	struct sock_fprog prog = {.len = sizeof(code) / sizeof(code[0]), .filter = code};
 
-	if (tocsin_freeze() || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
-	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog))
+	if (tocsin_freeze() || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+		_exit(4);
+	if (waits) /* for a recording that comes at its own pace to find the rings */
+		(void)usleep(200000);
+	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog))
 		_exit(4);
 	steps(0, 1000);
 	say(0);
@@ -354,7 +357,7 @@ int main(int argc, char **argv)
 	else if (!strcmp(mode, "strict"))
 		mode_strict();
 	else if (!strcmp(mode, "filter"))
-		mode_filter();
+		mode_filter(waits);
 	else if (!strcmp(mode, "plugin"))
 		mode_plugin(argv[2]);
 	else if (!strcmp(mode, "closed"))
