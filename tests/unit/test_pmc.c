@@ -241,7 +241,7 @@ static void test_here(void **state)
 	assert_true(after > before + 100000);
 	assert_in_range(tocsin_pmc_how(pmc, &text), TOCSIN_PMC_RDPMC, TOCSIN_PMC_THREAD_CLOCK);
 	assert_non_null(text);
-	print_message("cycles: %s\n", text);
+	print_message("# cycles: %s\n", text);
 	assert_null(tocsin_pmc_close(pmc));
 	r = tocsin_pmc_open(TOCSIN_PMC_INSTRUCTIONS, &pmc);
 	assert_true(r == 0 || r == -EOPNOTSUPP || r == -EACCES);

@@ -343,7 +343,7 @@ static void test_cases(void **state)
 		unsigned wrong = play(i);
 
 		if (wrong)
-			print_message("case %zu: %u wrong\n", i + 1, wrong);
+			print_message("# case %zu: %u wrong\n", i + 1, wrong);
 		found += wrong != 0;
 	}
 	assert_true(STITCH_BROKEN || nr_right > 60);
@@ -393,7 +393,7 @@ static void test_random(void **state)
 	else
 		assert_int_equal(nr_wrong, 0);
 	assert_true(STITCH_BROKEN || nr_right > 10000);
-	print_message("random: %u right, %u wrong\n", nr_right, nr_wrong);
+	print_message("# random: %u right, %u wrong\n", nr_right, nr_wrong);
 }
 
 int main(void)

@@ -149,7 +149,7 @@ static void compare_at(struct compared *c, uint64_t vaddr)
 		c->nr_unsupported++;
 	else if (!rule || !rule_is_right(rule, frame)) {
 		if (c->nr_wrong++ < 5)
-			print_message("wrong at 0x%lx: cfa %d%+d ra %d%+d fp %d%+d\n", vaddr,
+			print_message("# wrong at 0x%lx: cfa %d%+d ra %d%+d fp %d%+d\n", vaddr,
 				      rule ? rule->cfa : -1, rule ? rule->cfa_off : 0,
 				      rule ? rule->ra : -1, rule ? rule->ra_off : 0,
 				      rule ? rule->fp : -1, rule ? rule->fp_off : 0);
@@ -194,11 +194,11 @@ static unsigned compare_file(const char *path)
 	section.end = section.at + len;
 	section.vaddr = shdr.sh_addr;
 	assert_int_equal(cfi_for_each(section, false, compare_fde, &c), 0);
-	print_message("%s: %u places, %u unsupported, %u wrong; %u functions, %zu bytes of table, "
-		      "%.2f of .eh_frame\n",
-		      path, c.nr, c.nr_unsupported, c.nr_wrong, table->nr_fdes,
-		      unwind_table_bytes(table),
-		      (double)unwind_table_bytes(table) / (double)table->source_bytes);
+	print_message(
+		"# %s: %u places, %u unsupported, %u wrong; %u functions, %zu bytes of table, "
+		"%.2f of .eh_frame\n",
+		path, c.nr, c.nr_unsupported, c.nr_wrong, table->nr_fdes, unwind_table_bytes(table),
+		(double)unwind_table_bytes(table) / (double)table->source_bytes);
 	assert_int_equal(c.nr_wrong, 0);
 	assert_true(c.nr > 100);
 	assert_true(unwind_table_bytes(table) * 10 <= table->source_bytes * 7 ||
