@@ -79,6 +79,7 @@ int BPF_PROG(on_exit, struct task_struct *task)
 		if (t->slot) /* its memory is still there */
 			linked_sync(t, bpf_ktime_get_ns());
 		sections_abandon(t, bpf_ktime_get_ns(), SECTION_ABANDON_EXIT);
+		sleeper_leave(t, task); /* its last switch-in was missed */
 		bpf_task_storage_delete(&threads, task); /* cannot fail: it was just found, and only
 							    its own task deletes it */
 		__sync_fetch_and_add(&nr_threads, -1);
@@ -246,6 +247,8 @@ static __noinline int linked_join(struct task_struct *task, const struct linked_
 	t->slot_is_new = is_new;
 	barrier_compiler();
 	t->slot = tp + (__u64)p->tp_offset;
+	if (t->state == TS_BLOCKED || t->state == TS_STOPPED)
+		sleeper_enter(t, task);
 	return 0;
 }
 

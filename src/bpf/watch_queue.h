@@ -60,6 +60,12 @@ INLINE void lead_learn(struct cpu_state *c, __u64 now)
 	c->lead_ns = late < LEAD_MAX_NS ? late : LEAD_MAX_NS;
 }
 
+/* The CPU's timer will be in time for it as it stands. */
+INLINE bool timer_is_early(const struct cpu_state *c, __u64 when, __u64 now)
+{
+	return c->armed_at > now && c->armed_at <= when;
+}
+
 /* Arm the CPU's timer, unless it is already due no later. */
 GLOBAL int timer_arm(struct cpu_state *c, __u32 cpu, __u64 when, __u64 now)
 {
@@ -67,7 +73,7 @@ GLOBAL int timer_arm(struct cpu_state *c, __u32 cpu, __u64 when, __u64 now)
 
 	if (!c || !when)
 		return 0;
-	if (c->armed_at > now && c->armed_at <= when)
+	if (timer_is_early(c, when, now))
 		return 0;
 	t = bpf_map_lookup_elem(&timers, &cpu);
 	if (!t)

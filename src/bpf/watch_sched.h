@@ -65,7 +65,7 @@ GLOBAL int frames_verify(struct thread *t)
 	return 0;
 }
 
-static __noinline int switch_out(struct task_struct *task, struct thread *t, struct cpu_state *c,
+INLINE int switch_out(struct task_struct *task, struct thread *t, struct cpu_state *c,
 				 __u64 now, __u64 how)
 {
 	__u32 prev_state = (__u32)how, preempted = (how >> 32) & 1, next_prio = (__u32)(how >> 40),
@@ -88,6 +88,8 @@ static __noinline int switch_out(struct task_struct *task, struct thread *t, str
 	else
 		state = prev_state & (STATE_STOPPED | STATE_TRACED | STATE_FROZEN) ? TS_STOPPED
 										   : TS_BLOCKED;
+	if ((state == TS_BLOCKED || state == TS_STOPPED) && (t->slot || has_open(t)))
+		sleeper_enter(t, task);
 	if (!has_open(t)) {
 		state_enter(t, state, now);
 		return 0;
@@ -170,7 +172,7 @@ static __noinline int spell_end(struct thread *t, struct task_struct *task, stru
 	return spell_keep(t);
 }
 
-static __noinline int switch_in(struct task_struct *task, struct thread *t, struct cpu_state *c,
+INLINE int switch_in(struct task_struct *task, struct thread *t, struct cpu_state *c,
 				__u64 now)
 {
 	__u32 cpu = bpf_get_smp_processor_id();
@@ -178,6 +180,7 @@ static __noinline int switch_in(struct task_struct *task, struct thread *t, stru
 
 	if (!task || !t || !c)
 		return 0;
+	sleeper_leave(t, task);
 	if (t->state == TS_RUNNING) {
 		t->gap = now;
 	} else if (has_open(t)) {
@@ -208,7 +211,7 @@ static __noinline int switch_in(struct task_struct *task, struct thread *t, stru
 		if (!next || poll < next)
 			next = poll;
 	}
-	if (next)
+	if (next && !timer_is_early(c, next, now))
 		timer_arm(c, cpu, next, now);
 	return 0;
 }
@@ -248,9 +251,12 @@ int BPF_PROG(on_switch, bool preempt, struct task_struct *prev, struct task_stru
 SEC("tp_btf/sched_waking")
 int BPF_PROG(on_waking, struct task_struct *task)
 {
-	struct thread *t = thread_of(task);
+	struct thread *t;
 	__u64 now;
 
+	if (!sleeper_may_be(task))
+		return 0;
+	t = thread_of(task);
 	if (!t || !has_open(t) || (t->state != TS_BLOCKED && t->state != TS_STOPPED))
 		return 0;
 	now = bpf_ktime_get_ns();
@@ -263,12 +269,16 @@ int BPF_PROG(on_waking, struct task_struct *task)
 SEC("tp_btf/sched_wakeup")
 int BPF_PROG(on_wakeup, struct task_struct *task)
 {
-	struct thread *t = thread_of(task);
+	struct thread *t;
 	__u64 now;
 
+	if (!sleeper_may_be(task))
+		return 0;
+	t = thread_of(task);
 	if (!t || (t->state != TS_BLOCKED && t->state != TS_STOPPED))
 		return 0;
 	now = bpf_ktime_get_ns();
+	sleeper_leave(t, task);
 	t->cur.t_wake = now;
 	if (queue_is_throttled_whole(task))
 		throttle_note(t, task);

@@ -113,6 +113,7 @@ struct thread {
 	__u32 deeper_seen;
 	__u32 nr_linked;   /* open in `linked`, which has the places of the slot */
 	__u32 slot_is_new; /* its counters count from 0: else what it counted before is not ours */
+	__u32 is_asleep;   /* it is counted in `asleep` */
 	struct open_section linked[SECTION_OPEN];
 	struct open_section scratch;
 
@@ -404,6 +405,34 @@ INLINE bool has_open(const struct thread *t)
 {
 	return t->top || t->nr_linked ||
 	       (t->starts_keyed && *(volatile __u32 *)&keyed_by[t->tid % KEYED_BY]);
+}
+
+/* Threads that sleep and whose wake-up somebody wants to know, by thread id: of all wake-ups on the
+ * machine, the others cost one look here. For a thread without a section its wake-up tells nothing:
+ * a section starts on a CPU, and is charged from there on. Ids that share a place share the count;
+ * then a wake-up is looked at for nothing. */
+#define ASLEEP (1u << 16)
+__u32 asleep[ASLEEP];
+
+INLINE bool sleeper_may_be(const struct task_struct *task)
+{
+	return *(volatile __u32 *)&asleep[(__u32)task->pid % ASLEEP];
+}
+
+INLINE void sleeper_enter(struct thread *t, struct task_struct *task)
+{
+	if (t->is_asleep)
+		return;
+	__sync_fetch_and_add(&asleep[(__u32)task->pid % ASLEEP], 1);
+	t->is_asleep = 1;
+}
+
+INLINE void sleeper_leave(struct thread *t, struct task_struct *task)
+{
+	if (!t->is_asleep)
+		return;
+	t->is_asleep = 0;
+	__sync_fetch_and_add(&asleep[(__u32)task->pid % ASLEEP], -1);
 }
 
 INLINE void state_enter(struct thread *t, __u32 state, __u64 now)
