@@ -14,6 +14,7 @@
 
 #include "../base/cleanup.h"
 #include "complaint.h"
+#include "kicks.h"
 #include "multi.h"
 #include "watch_links.h"
 /* bpftool's generated code is not ours to mend */
@@ -105,6 +106,7 @@ static int configure(struct monitor_kernel *k, const struct monitor_kernel_confi
 	r = r ?: bpf_map__set_max_entries(s->maps.entered, cfg->has_coverage ? nr_slots : 1);
 	r = r ?: bpf_map__set_max_entries(s->maps.cpus, (uint32_t)k->nr_cpus);
 	r = r ?: bpf_map__set_max_entries(s->maps.timers, (uint32_t)k->nr_cpus);
+	r = r ?: bpf_map__set_max_entries(s->maps.kicks, (uint32_t)k->nr_cpus);
 	r = r ?: bpf_map__set_max_entries(s->maps.queues, (uint32_t)k->nr_cpus * queue);
 	for (unsigned i = 0; i < MONITOR_P_NR && !r; i++)
 		r = bpf_program__set_autoload(program_of(s, (enum monitor_point_id)i),
@@ -140,7 +142,7 @@ static int fill(struct monitor_kernel *k, const struct monitor_kernel_config *cf
 	TOCSIN_CLEANUP(tocsin_free_voidp)
 	struct automaton_table *table = malloc(sizeof(*table));
 	uint32_t next = 1;
-	int r = table ? 0 : -ENOMEM;
+	int r = table ? kicks_make(k->skel->maps.kicks, k->nr_cpus) : -ENOMEM;
 
 	for (uint32_t i = 0; i < cfg->nr_monitors && !r; i++) {
 		struct monitor_state state = cfg->state[i];

@@ -177,12 +177,6 @@ struct {
 	__type(value, struct deadline);
 } queues SEC(".maps");
 
-/* Never drained: see probe.h. */
-struct {
-	__uint(type, BPF_MAP_TYPE_USER_RINGBUF);
-	__uint(max_entries, 4096);
-} kicks SEC(".maps");
-
 /* Set by the loader. */
 const volatile __u64 timer_flags = TIMER_ABS | TIMER_CPU_PIN;
 const volatile __u32 queue_capacity = 8192;

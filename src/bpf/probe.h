@@ -3,7 +3,25 @@
 #define TOCSIN_BPF_PROBE_H
 
 /* What programs on probes share: their arguments, and how they have a timer armed, which they may
- * not touch. Included behind what defines the map `kicks`, `nr_kicks`, and KICK_HAS_FAILED(). */
+ * not touch. Included behind what defines `nr_kicks` and KICK_HAS_FAILED(). */
+
+/*
+ * Key: CPU. Value: a ring that nobody writes. Draining it with a forced wake-up raises an interrupt
+ * on this CPU, in whose tracepoint the timer is armed. One for each CPU: of two CPUs that drain one
+ * ring, one is turned away, and while the interrupt of the one is pending the other's is not
+ * raised, and no one is told.
+ */
+struct kick_ring {
+	__uint(type, BPF_MAP_TYPE_USER_RINGBUF);
+	__uint(max_entries, 4096);
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__array(values, struct kick_ring);
+} kicks SEC(".maps");
 
 static long kick_nothing(struct bpf_dynptr *sample, void *ctx)
 {
@@ -13,10 +31,12 @@ static long kick_nothing(struct bpf_dynptr *sample, void *ctx)
 /* Have the CPU's timer armed in time for a deadline that a probe has just set. */
 GLOBAL int kick(void)
 {
+	__u32 cpu = bpf_get_smp_processor_id();
+	void *ring = bpf_map_lookup_elem(&kicks, &cpu);
 	long r = -1;
 
-	for (int try = 0; try < 4 && r < 0; try++) /* busy while another CPU kicks */
-		r = bpf_user_ringbuf_drain(&kicks, kick_nothing, NULL, BPF_RB_FORCE_WAKEUP);
+	if (ring) /* -EBUSY: another thread was preempted in the midst of its own */
+		r = bpf_user_ringbuf_drain(ring, kick_nothing, NULL, BPF_RB_FORCE_WAKEUP);
 	__sync_fetch_and_add(&nr_kicks, 1);
 	if (r < 0)
 		KICK_HAS_FAILED();

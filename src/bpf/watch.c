@@ -13,6 +13,7 @@
 #include <bpf/libbpf.h>
 
 #include "../base/cleanup.h"
+#include "kicks.h"
 #include "multi.h"
 #include "taken.h"
 #include "watch_kernel.h"
@@ -77,6 +78,7 @@ static int configure(struct watch_bpf *s, const struct watch_kernel_config *cfg,
 	r = r ?: bpf_map__set_max_entries(s->maps.events, (uint32_t)cfg->ring_bytes);
 	r = r ?: bpf_map__set_max_entries(s->maps.cpus, (uint32_t)nr_cpus);
 	r = r ?: bpf_map__set_max_entries(s->maps.timers, (uint32_t)nr_cpus);
+	r = r ?: bpf_map__set_max_entries(s->maps.kicks, (uint32_t)nr_cpus);
 	r = r ?: bpf_map__set_max_entries(s->maps.queues, (uint32_t)nr_cpus * max_deadlines);
 	return r;
 }
@@ -238,7 +240,7 @@ static int load(struct watch_kernel *k, const struct watch_kernel_config *cfg,
 	if (r)
 		return tocsin_err_fail(r, err, "cannot load the kernel half: %s%s%s", strerror(-r),
 				       complaint_last()[0] ? ": " : "", complaint_last());
-	r = fill_maps(k->skel, cfg);
+	r = fill_maps(k->skel, cfg) ?: kicks_make(k->skel->maps.kicks, k->nr_cpus);
 	if (r)
 		return tocsin_err_fail(r, err, "cannot fill the maps of the kernel half: %s",
 				       strerror(-r));

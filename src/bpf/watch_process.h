@@ -79,7 +79,7 @@ int BPF_PROG(on_exit, struct task_struct *task)
 		if (t->slot) /* its memory is still there */
 			linked_sync(t, bpf_ktime_get_ns());
 		sections_abandon(t, bpf_ktime_get_ns(), SECTION_ABANDON_EXIT);
-		sleeper_leave(t, task); /* its last switch-in was missed */
+		sleeper_leave(t, task);                  /* its last switch-in was missed */
 		bpf_task_storage_delete(&threads, task); /* cannot fail: it was just found, and only
 							    its own task deletes it */
 		__sync_fetch_and_add(&nr_threads, -1);

@@ -65,8 +65,8 @@ GLOBAL int frames_verify(struct thread *t)
 	return 0;
 }
 
-INLINE int switch_out(struct task_struct *task, struct thread *t, struct cpu_state *c,
-				 __u64 now, __u64 how)
+INLINE int switch_out(struct task_struct *task, struct thread *t, struct cpu_state *c, __u64 now,
+		      __u64 how)
 {
 	__u32 prev_state = (__u32)how, preempted = (how >> 32) & 1, next_prio = (__u32)(how >> 40),
 	      state;
@@ -172,8 +172,7 @@ static __noinline int spell_end(struct thread *t, struct task_struct *task, stru
 	return spell_keep(t);
 }
 
-INLINE int switch_in(struct task_struct *task, struct thread *t, struct cpu_state *c,
-				__u64 now)
+INLINE int switch_in(struct task_struct *task, struct thread *t, struct cpu_state *c, __u64 now)
 {
 	__u32 cpu = bpf_get_smp_processor_id();
 	__u64 next, poll;

@@ -328,13 +328,6 @@ struct {
 	__type(value, struct deadline);
 } queues SEC(".maps");
 
-/* Never drained: an empty drain with a forced wake-up raises the interrupt in which the timer is
- * armed. */
-struct {
-	__uint(type, BPF_MAP_TYPE_USER_RINGBUF);
-	__uint(max_entries, 4096);
-} kicks SEC(".maps");
-
 /* Key: 0.. Value: name of a process to watch, as the kernel keeps it. */
 struct wanted_comm {
 	char comm[WATCH_COMM_LEN];

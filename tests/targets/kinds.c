@@ -299,6 +299,46 @@ static void mode_rush(const struct plan *plan)
 	free(thread);
 }
 
+/* Two threads, a CPU each, that begin a section at the same instant, n times: on their CPUs all the
+ * while. */
+struct duel {
+	const struct plan *plan;
+	int cpu[2];
+	unsigned started;
+	unsigned arrived;
+};
+
+static void *duel_thread(void *arg)
+{
+	struct duel *duel = arg;
+
+	thread_pin(duel->cpu[__atomic_fetch_add(&duel->started, 1, __ATOMIC_RELAXED)]);
+	for (unsigned i = 1; i <= duel->plan->n; i++) {
+		__atomic_fetch_add(&duel->arrived, 1, __ATOMIC_ACQ_REL);
+		while (__atomic_load_n(&duel->arrived, __ATOMIC_ACQUIRE) < 2 * i)
+			;
+		probe_tick_begin(0);
+		spin_ns(duel->plan->duration_ns);
+		probe_tick_end(0);
+	}
+	return NULL;
+}
+
+static void mode_duel(const struct plan *plan)
+{
+	struct duel duel = {.plan = plan};
+	pthread_t thread[2];
+
+	cpus_find(duel.cpu);
+	for (unsigned i = 0; i < 2; i++) {
+		errno = pthread_create(&thread[i], NULL, duel_thread, &duel);
+		if (errno)
+			err(3, "cannot create thread %u", i);
+	}
+	for (unsigned i = 0; i < 2; i++)
+		(void)pthread_join(thread[i], NULL);
+}
+
 /* Keyed sections: begun by this thread, ended by another, several open at once, in the other order.
  */
 struct keyed {
@@ -562,6 +602,7 @@ static const struct {
 	{"spin", mode_spin},
 	{"crowd", mode_crowd},
 	{"rush", mode_rush},
+	{"duel", mode_duel},
 };
 
 int main(int argc, char **argv)
