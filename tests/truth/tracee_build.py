@@ -155,6 +155,20 @@ for what, statement in {**RIGHT, **MISTAKES}.items():
             check((done.returncode == 0) == (what in RIGHT), f"{compiler}: {done.stdout or 'compiles'}")
 
 
+@suite.test("libtocsin.a beside functions named as those inside it", needs=("program:gcc", "program:nm"))
+def _(run):
+    names = subprocess.run(["nm", "-g", "--defined-only", str(LIBRARY / "libtocsin.a")], stdout=subprocess.PIPE, text=True, check=True)
+    foreign = [line.split()[-1] for line in names.stdout.splitlines() if len(line.split()) == 3 and "tocsin_" not in line]
+    check(not foreign, f"not tocsin_*: {foreign}")
+    source, out = pathlib.Path(run.scratch) / "names.c", pathlib.Path(run.scratch) / "names"
+    source.write_text("#include <tocsin/tocsin.h>\n" + "".join(f"int {n}(void);\nint {n}(void)\n{{ return 3; }}\n" for n in (
+        "ring_init", "page_make", "gate_open", "filter_passes")) +
+        'int main(void)\n{ tocsin_event("names", "x", TF_U32("n", 1)); return ring_init() + page_make(); }\n')
+    done = compile_(run, "gcc", ["archive"], source, out)
+    check(done.returncode == 0, done.stdout)
+    check(subprocess.run([str(out)]).returncode == 6, "its own functions were not called")
+
+
 for compiler, header in itertools.product(COMPILERS, ("tocsin", "event", "section", "types")):
     @suite.test(f"header tocsin/{header}.h by itself: {compiler}")
     def _(run, compiler=compiler, header=header):
