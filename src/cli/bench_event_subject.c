@@ -22,6 +22,7 @@
 
 #ifndef TOCSIN_BENCH_PLAIN
 #	include "../abi/control.h"
+#	include "bench_session.h"
 #	include "bench_stats.h"
 #	include "tocsin/rcu.h"
 #	include "tocsin/tocsin.h"
@@ -135,39 +136,6 @@ static const struct extra {
 	{"probe_extra_inside_ns", "probed_inside", "event_16_ns"},
 	{"recursion_guard_ns", "guard", "empty_loop_ns"},
 };
-
-/* Find the own page as a collector does, and begin a session. */
-static struct control_page *session_begin(void)
-{
-	for (int fd = 3; fd < 4096; fd++) {
-		char path[64], name[64] = {0};
-		struct control_page *page;
-
-		(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd); /* fits */
-		if (readlink(path, name, sizeof(name) - 1) < 0 || !strstr(name, CONTROL_NAME))
-			continue;
-		page = mmap(NULL, CONTROL_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-		if (page == MAP_FAILED || page->tracee.magic != CONTROL_MAGIC)
-			return NULL;
-		page->session.mode = CONTROL_MODE_OVERWRITE;
-		page->session.session_id = 1;
-		page->session.abi = CONTROL_ABI;
-		page->session.generation++;
-		return page;
-	}
-	return NULL;
-}
-
-static void enable(struct control_page *page)
-{
-	for (uint32_t at = 0; at < page->tracee.class_bytes;) {
-		const struct control_class *cls = (const void *)(page->classes + at);
-
-		if (strncmp((const char *)cls + cls->name, "disabled", 8) != 0 && !cls->flags)
-			page->enable[cls->id] = 1;
-		at += cls->bytes;
-	}
-}
 
 static unsigned figure_find(const char *name)
 {
@@ -289,12 +257,12 @@ static void measure_pair(const cpu_set_t *allowed)
 
 static int event_main(void)
 {
-	struct control_page *page = session_begin();
+	struct control_page *page = bench_session_begin();
 	cpu_set_t allowed, one;
 
 	if (!page || sched_getaffinity(0, sizeof(allowed), &allowed) < 0)
 		return 1;
-	enable(page);
+	bench_session_enable(page, "disabled");
 	if (tocsin_probe_register("bench:probed", on_probed, NULL, 0) < 0)
 		return 1;
 	CPU_ZERO(&one);

@@ -17,6 +17,7 @@
 #include "../collector/record.h"
 #include "cli.h"
 #include "record_args.h"
+#include "record_preload.h"
 #include "record_progress.h"
 #include "watch_child.h"
 
@@ -26,7 +27,7 @@
 static struct {
 	struct opt_strings pid;
 	bool all, follow, flight, off, strict, quiet, zstd;
-	const char *dir, *rotate, *recover;
+	const char *dir, *rotate, *recover, *trace;
 	uint64_t duration_ns, keep, ctf;
 	struct record_args args;
 } wanted = {.follow = true, .ctf = 1, .dir = "trace"};
@@ -58,6 +59,11 @@ static const struct opt options[] = {
 	{OPT_STRING, 'c', "context", "LIST",
 	 "add to every event: tid, pid, comm, cpu, cookie, perf0, perf1", NULL,
 	 &wanted.args.contexts, 0, 0, NULL},
+	{OPT_STRING, 't', "trace", "LIST",
+	 "put libraries before the command's own that trace what it calls: malloc",
+	 "Names separated by commas, for programs that nobody can rebuild; the events are malloc:free and so on. "
+	 "Refused for programs that are linked statically, set-user-id, or built with a sanitizer.",
+	 &wanted.trace, 0, 0, NULL},
 	{.kind = OPT_GROUP, .name = "Kernel events"},
 	{OPT_STRINGS, 'k', "kernel", "LIST",
 	 "record kernel events too: sched, irq, syscall, block, tracepoint:CATEGORY:NAME",
@@ -109,6 +115,7 @@ static const char *const examples[] = {
 	"tocsin record -o trace -- ./server",
 	"tocsin record -p 4711 --enable 'server:*' --context tid,cpu -d 10s",
 	"tocsin record -k sched,syscall -k 'tracepoint:net:*' -- ./server",
+	"tocsin record --trace malloc -- ./server",
 	"tocsin record -k sched,irq,block -d 5s",
 	"tocsin record -a --rotate 100M --keep 10 --zstd -o traces",
 	"tocsin record --flight -p 4711 --ring-size 16M",
@@ -316,10 +323,14 @@ static int child_prepare(struct run *run, char **argv)
 	if (r)
 		cli_error("what processes do before they are found is not recorded: %s",
 			  strerror(-r));
+	r = record_preload_set(&cmd_record_usage, wanted.trace, run->child.path);
+	if (r >= 0)
+		return r;
 	r = child_start(&run->child, argv, &err);
 	if (!r)
 		r = record_add_kernel(run->rec, run->child.pid, &err);
 	(void)unsetenv(ARENA_ENV); /* the name is no secret */
+	record_preload_unset();
 	if (r)
 		return cli_fail(CLI_WATCH_FAILED, &err);
 	run->has_child = true;
@@ -430,6 +441,8 @@ static int options_check(bool has_child)
 	if (wanted.flight && (wanted.all || has_child))
 		return cli_usage(&cmd_record_usage,
 				 "--flight goes with -p PID, or -k for kernel events");
+	if (wanted.trace && !has_child)
+		return cli_usage(&cmd_record_usage, "--trace goes with -- CMD");
 	if (wanted.off && !wanted.flight)
 		return cli_usage(&cmd_record_usage, "--off goes with --flight");
 	if (wanted.zstd && !record_chunk_has_zstd())

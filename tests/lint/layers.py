@@ -17,6 +17,7 @@ ALLOWED = {
     "percpu": ["abi", "base/banned.h", "base/clock.h"],
     "ring": ["abi", "percpu"],
     "tracee": ["abi", "percpu", "ring"],
+    "preload": [],
     "elf": ["base", "abi"],
     "unwind": ["base", "abi", "elf"],
     "automata": ["base", "abi"],
