@@ -11,6 +11,9 @@
 #include "../base/parse.h"
 #include "../report/json_text.h"
 #include "cli.h"
+#if TOCSIN_HAS_KERNEL_HALF
+#	include "../monitor/run.h"
+#endif
 #include "monitor_models.h"
 #include "monitor_show.h"
 
@@ -158,14 +161,34 @@ static int model_check(const char *name, const struct monitor_events *k)
 	return status;
 }
 
-static void list_line(struct out *o, const struct model *m, const struct monitor_events *k)
+/* Its events are there; but are they all that it takes? */
+static void runs_put(struct out *o, struct model *m)
+{
+#if TOCSIN_HAS_KERNEL_HALF
+	struct tocsin_err err = {0};
+	char why[512];
+
+	if (monitor_run_check(m, &err) < 0) {
+		out_add(o, "cannot run here: ");
+		out_add_clean(o, tocsin_err_text(&err, why, sizeof(why)));
+		return;
+	}
+#else
+	(void)m;
+#endif
+	out_add(o, "runs here");
+}
+
+static void list_line(struct out *o, struct model *m, const struct monitor_events *k)
 {
 	char missing[MODEL_POINTS] = "";
 	enum has has = monitor_events_all(k, m, missing, sizeof(missing));
 
 	out_add(o, "%-12s %-8s ", m->name, model_scope_name(m->scope));
-	if (has == HAS_YES || has == HAS_NOT_SAID)
-		out_add(o, "%s", has == HAS_YES ? "runs here" : "bound by the user");
+	if (has == HAS_YES)
+		runs_put(o, m);
+	else if (has == HAS_NOT_SAID)
+		out_add(o, "bound by the user");
 	else
 		out_add(o, "%s '%s'", has == HAS_NO ? "needs" : "cannot tell about", missing);
 	out_add(o, "\n%13s%s\n", "", m->about);

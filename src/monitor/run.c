@@ -445,6 +445,20 @@ static int processes_watch(struct monitor_run *r)
 	return e ? tocsin_err_fail(e, r->err, "cannot watch a process: %s", strerror(-e)) : 0;
 }
 
+int monitor_run_check(struct model *model, struct tocsin_err *err)
+{
+	struct monitor_run *r = calloc(1, sizeof(*r));
+	int e;
+
+	if (!r)
+		return -ENOMEM;
+	r->o = (struct monitor_run_options){.model = &model, .nr_models = 1, .all = true};
+	r->err = err;
+	e = monitor_rules(r, 0);
+	(void)monitor_run_close(r); /* always NULL */
+	return e;
+}
+
 int monitor_run_open(const struct monitor_run_options *o, struct monitor_run **ret,
 		     struct tocsin_err *err)
 {

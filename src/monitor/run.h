@@ -39,6 +39,13 @@ struct monitor_run_options {
 int monitor_run_open(const struct monitor_run_options *o, struct monitor_run **ret,
 		     struct tocsin_err *err);
 
+/**
+ * monitor_run_check() - could this model run here as it is? Nothing is loaded or attached.
+ *
+ * Return: 0, or what monitor_run_open() would return for its rules; @err says why.
+ */
+int monitor_run_check(struct model *model, struct tocsin_err *err);
+
 /** monitor_run_arm() - from here on; false: no more. */
 void monitor_run_arm(struct monitor_run *r, bool is_armed);
 

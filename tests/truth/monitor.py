@@ -242,4 +242,21 @@ def faults(_):
         check(done.returncode in (2, 125) and words in done.stderr, f"{args}: {done.returncode} {done.stderr}")
 
 
+@suite.test("what 'monitor list' says runs here runs, and what cannot is refused for the reason that it gives")
+def list_is_true(run_):
+    lines = subprocess.run([TOCSIN, "monitor", "list"], capture_output=True, text=True, timeout=30, check=True).stdout.splitlines()
+    models = [re.match(r"(\w+) +\w+ +(runs here|cannot run here: (.*)|needs '.*)$", line) for line in lines]
+    said = {m[1]: (m[2], m[3]) for m in models if m}
+    check({"wwnr", "opid"} <= set(said) and len(said) > 10, f"models: {sorted(said)}")
+    for name, (verdict, why) in said.items():
+        if verdict.startswith("needs"):
+            continue
+        done = subprocess.run([TOCSIN, "monitor", "run", name, "-a", "-d", "50ms"], capture_output=True, text=True, timeout=60)
+        if why:
+            check(done.returncode == 2 and why in done.stderr, f"{name} cannot run, but: {done.returncode} {done.stderr}")
+        else:
+            check(done.returncode == 0 and "armed: 1 monitor" in done.stderr, f"{name} runs, but: {done.returncode} {done.stderr}")
+    run_.note(f"{len(said)} models")
+
+
 suite.main()
