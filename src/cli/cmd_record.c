@@ -368,6 +368,7 @@ static int record_run(struct run *run, const struct record_options *opts, char *
 	}
 	(void)record_stop(run->rec);
 	run->rec = record_close(run->rec, &r);
+	record_discard_empty(wanted.dir);
 	return status;
 }
 

@@ -81,6 +81,7 @@ int cmd_snapshot(int argc, char **argv)
 	struct tocsin_err err = {0};
 	struct record_stats stats;
 	int operands, after, status, r;
+	bool has_trace;
 
 	status = cli_parse(&cmd_snapshot_usage, argc, argv, &operands, &after);
 	if (status < 0 && (operands < argc || !(wanted.pid.nr || wanted.kernel)))
@@ -93,7 +94,8 @@ int cmd_snapshot(int argc, char **argv)
 			status = cli_fail(r == -EEXIST || r == -ENOENT ? CLI_USAGE : CLI_FAILED,
 					  &err);
 	}
-	if (status < 0) {
+	has_trace = status < 0;
+	if (has_trace) {
 		record_progress_begin(&progress, false);
 		status = snapshot_all(rec);
 		r = record_stop(rec);
@@ -104,6 +106,8 @@ int cmd_snapshot(int argc, char **argv)
 			record_progress_end(&progress, &stats, wanted.dir);
 	}
 	rec = record_close(rec, &r);
+	if (has_trace && status != CLI_OK)
+		record_discard_empty(wanted.dir);
 	opt_strings_done(&wanted.pid);
 	return status;
 }

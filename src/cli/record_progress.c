@@ -91,6 +91,11 @@ void record_progress_end(struct record_progress *p, const struct record_stats *s
 	if (s->kernel_events)
 		(void)fprintf(stderr, "  %llu of them kernel events\n",
 			      (unsigned long long)s->kernel_events);
+	if (s->classes && !s->classes_on)
+		(void)fprintf(
+			stderr,
+			"  none of the %llu kinds of event that there are was on (tocsin ps --events; --enable, --disable, --level)\n",
+			(unsigned long long)s->classes);
 	say_count(s->lost, "lost: the ring was full (--ring-size, or --enable less)");
 	say_count(s->lost_disk, "lost: the disk did not take them");
 	say_count(s->lost_corrupt, "lost: they made no sense, or their writer died in the middle");

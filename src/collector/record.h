@@ -72,6 +72,7 @@ struct record_stats {
 	uint64_t missed_children; /* that ended before they were found, known after record_stop() */
 	uint64_t missed_rings;    /* that their process gave up before they were opened */
 	uint64_t denied;          /* processes that may not be looked into */
+	uint64_t classes, classes_on; /* that processes have described, and those wished for */
 	uint64_t chunks;
 	int disk_failure; /* -errno: writing fails just now; 0: it does not */
 	int last_disk_failure;
@@ -166,6 +167,13 @@ bool record_alive(const struct recorder *rec);
 int record_stop(struct recorder *rec);
 
 void record_get_stats(const struct recorder *rec, struct record_stats *ret);
+
+/**
+ * record_discard_empty() - remove a trace in which no event was recorded, when its recording has
+ * failed to begin: whoever mends the cause can say the same command again.
+ * @dir: lent; with what is no part of such a trace it stays, as do traces with events
+ */
+void record_discard_empty(const char *dir);
 
 /** record_close() - finish the trace. NULL is fine. @ret_r: 0, or what could not be written.
  * Return: NULL. */

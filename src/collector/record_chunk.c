@@ -20,6 +20,7 @@
 #endif
 
 #include "../base/cleanup.h"
+#include "record.h"
 
 struct record_chunks {
 	char *dir;
@@ -176,6 +177,30 @@ static int chunk_remove(const char *path)
 		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
 			(void)unlinkat(dirfd(d), entry->d_name, 0); /* rmdir() tells */
 	return rmdir(path) < 0 ? -errno : 0;
+}
+
+void record_discard_empty(const char *dir)
+{
+	DIR *d TOCSIN_CLEANUP(closedirp) = opendir(dir);
+	struct dirent *entry;
+
+	if (!d)
+		return;
+	while ((entry = readdir(d)))
+		if (!strncmp(entry->d_name, "process_", 8) || !strncmp(entry->d_name, "kernel", 6))
+			return;
+	rewinddir(d);
+	while ((entry = readdir(d))) {
+		char path[PATH_MAX];
+		unsigned chunk;
+
+		if (!strcmp(entry->d_name, "metadata") || !strncmp(entry->d_name, "session_", 8))
+			(void)unlinkat(dirfd(d), entry->d_name, 0); /* rmdir() tells */
+		else if (sscanf(entry->d_name, RECORD_CHUNK_FORMAT, &chunk) == 1 &&
+			 snprintf(path, sizeof(path), "%s/%s", dir, entry->d_name) < PATH_MAX)
+			record_discard_empty(path);
+	}
+	(void)rmdir(dir); /* what somebody else put there stays */
 }
 
 static int finish(struct record_chunks *c, unsigned chunk)

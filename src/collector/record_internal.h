@@ -135,6 +135,10 @@ void record_tell_missed(struct recorder *rec);
 int session_take(struct recorder *rec, struct record_process *p, bool *ret_continued,
 		 struct tocsin_err *err);
 
+/** session_count_on() - how many of the classes from @first on are to be recorded, into the stats.
+ */
+void session_count_on(struct recorder *rec, const struct record_process *p, uint32_t first);
+
 /** session_enable() - set the enable bytes of classes from @first on. */
 int session_enable(struct recorder *rec, struct record_process *p, uint32_t first);
 

@@ -201,6 +201,8 @@ static int classes_read(struct recorder *rec, struct record_process *p, uint32_t
 		r = record_trace_shape(
 			rec->trace, p->shape, p->session.layout, p->session.nr_layouts,
 			(const struct control_class *const *)p->class, p->nr_classes, &p->shape);
+	if (r == 0 && !rec->is_stopping)
+		session_count_on(rec, p, first);
 	if (r == 0 && p->is_owner && !rec->is_stopping && p->nr_classes > first)
 		(void)session_enable(rec, p, first); /* the page is gone only with the process */
 	return r;

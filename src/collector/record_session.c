@@ -250,6 +250,16 @@ static uint8_t class_enable(const struct record_process *p, const struct control
 	return enable;
 }
 
+void session_count_on(struct recorder *rec, const struct record_process *p, uint32_t first)
+{
+	for (uint32_t i = first; i < p->nr_classes; i++) {
+		uint16_t filter;
+
+		rec->stats.classes++;
+		rec->stats.classes_on += class_enable(p, p->class[i], &filter) != 0;
+	}
+}
+
 int session_enable(struct recorder *rec, struct record_process *p, uint32_t first)
 {
 	uint16_t filter[CONTROL_CLASSES];

@@ -168,7 +168,8 @@ def _(run):
             (["--enable", "record:c*t"], list(range(100))), (["--enable", "*", "--disable", "record"], []),
             (["--enable", "other"], []), (["--level", "warning"], []), (["--level", "info"], list(range(100))),
             (["-w", "string ~ \"x*\""], []))):
-        recorded(run, *args, "-o", f"{run.scratch}/trace{i}", "--", emit, "count", "100")
+        program = recorded(run, *args, "-o", f"{run.scratch}/trace{i}", "--", emit, "count", "100")
+        check_equal("none of the" in program.err.text(), not want and "-w" not in args, f"{args}: {program.err.text()}")
         check_equal(Read(f"{run.scratch}/trace{i}").numbers, want, f"{args}")
     target = running(run, f"{run.scratch}/next")
     recorded(run, "-p", str(target.pid), "-w", "n & 1", "-d", "200ms", "-o", f"{run.scratch}/odd")
@@ -536,6 +537,12 @@ def _(run):
                            str(target.pid), "-o", f"{run.scratch}/trace"], capture_output=True, text=True, timeout=20)
     check_equal(done.returncode, 2, done.stderr)
     check(f"process {target.pid} 'record_emit' of user 0" in done.stderr and "CAP_SYS_PTRACE" in done.stderr, done.stderr)
+    check(not os.path.exists(f"{run.scratch}/trace"), "an empty trace is in the way of the next try")
+    for args in (["--rotate", "1s"], []):
+        recorded(run, "-p", str(os.getpid()), *args, "-o", f"{run.scratch}/trace", status=2)
+        check(not os.path.exists(f"{run.scratch}/trace"), f"{args}: an empty trace is in the way of the next try")
+    status, _, err = run.tocsin("snapshot", "-p", str(target.pid), "-o", f"{run.scratch}/trace")
+    check(status == 2 and not os.path.exists(f"{run.scratch}/trace"), f"{status} {err}")
 
 
 @suite.test("wrong usage")
