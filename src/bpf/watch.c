@@ -140,6 +140,8 @@ static void read_btf(struct watch_kernel *k)
 	k->throttle_known = has_member(btf, "task_struct", "throttled") ||
 			    has_member(btf, "cfs_rq", "throttle_count");
 	k->has_task_lookup = btf__find_by_name_kind(btf, "bpf_task_from_pid", BTF_KIND_FUNC) > 0;
+	k->has_disk_hook =
+		btf__find_by_name_kind(btf, "btf_trace_block_rq_complete", BTF_KIND_TYPEDEF) > 0;
 	btf__free(btf);
 }
 
@@ -191,6 +193,8 @@ static int attach_hooks(struct watch_bpf *s, struct tocsin_err *err)
 	};
 
 	for (size_t i = 0; i < sizeof(hook) / sizeof(hook[0]); i++) {
+		if (!bpf_program__autoload(hook[i].prog))
+			continue;
 		*hook[i].link = bpf_program__attach(hook[i].prog);
 		if (!*hook[i].link)
 			return tocsin_err_fail(-errno, err, "cannot attach '%s': %s",
@@ -236,6 +240,8 @@ static int load(struct watch_kernel *k, const struct watch_kernel_config *cfg,
 	k->has_multi = multi_is_known();
 	if (k->has_multi)
 		r = set_multi(k->skel);
+	if (!k->has_disk_hook) /* waits for the disk are then told by the stack alone */
+		r = r ?: bpf_program__set_autoload(k->skel->progs.on_io, false);
 	r = r ?: watch_bpf__load(k->skel);
 	if (r)
 		return tocsin_err_fail(r, err, "cannot load the kernel half: %s%s%s", strerror(-r),

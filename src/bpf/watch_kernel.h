@@ -32,6 +32,7 @@ struct watch_kernel {
 	struct hook *hooks;
 	bool throttle_known;
 	bool has_task_lookup;
+	bool has_disk_hook;
 	watch_event_fn fn;
 	void *arg;
 };
