@@ -144,6 +144,13 @@ int model_read(const char *file, const char *text, size_t len, const struct mode
 /** model_free() - @m may be NULL. Return: NULL. */
 struct model *model_free(struct model *m);
 
+#define MODEL_COMPILED_MAX                \
+	(sizeof(struct automaton_table) + \
+	 (size_t)MODEL_NAME_MAX * (AUTOMATON_EVENTS + AUTOMATON_STATES + AUTOMATON_INPUTS))
+
+/** model_compiled() - the bytes that libtocsin loads. Return: how many. */
+size_t model_compiled(const struct model *m, char ret[MODEL_COMPILED_MAX]);
+
 /** model_scope_name() - a constant; "" of MODEL_NO_SCOPE. */
 const char *model_scope_name(enum model_scope scope);
 

@@ -75,6 +75,10 @@ static const struct opt options[] = {
 	 &monitor_wanted.has_coverage, 0, 0, NULL},
 	{OPT_FLAG, 0, "table", NULL, "check: print the flat table that is stepped", NULL,
 	 &monitor_wanted.is_table, 0, 0, NULL},
+	{OPT_STRING, 0, "compile", "FILE",
+	 "check: write the compiled model into FILE, for tocsin/monitor.h; - is standard output",
+	 "Then a program steps it itself: docs/howto/monitor-in-process.md.",
+	 &monitor_wanted.compile, 0, 0, NULL},
 	{OPT_STRING, 0, "svg", "FILE", "check: draw the model into FILE; - is standard output",
 	 NULL, &monitor_wanted.svg, 0, 0, NULL},
 	{.kind = OPT_END},
@@ -116,24 +120,37 @@ static int out_finish(struct out *o, const char *where)
 	return status;
 }
 
-static int svg_write(const struct model *m)
+static int file_write(const char *path, const struct model *m,
+		      void (*add)(struct out *o, const struct model *m))
 {
-	bool is_stdout = strcmp(monitor_wanted.svg, "-") == 0;
+	bool is_stdout = strcmp(path, "-") == 0;
 	TOCSIN_CLEANUP(tocsin_close_fdp)
-	int fd = is_stdout
-			 ? dup(STDOUT_FILENO)
-			 : open(monitor_wanted.svg, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+	int fd = is_stdout ? dup(STDOUT_FILENO)
+			   : open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
 	char why[64];
 	struct out o;
 
 	if (fd < 0) {
-		cli_error("cannot write '%s': %s", monitor_wanted.svg,
+		cli_error("cannot write '%s': %s", path,
 			  tocsin_errno_text(errno, why, sizeof(why)));
 		return CLI_FAILED;
 	}
 	out_init(&o, fd);
-	monitor_svg(&o, m);
-	return out_finish(&o, monitor_wanted.svg);
+	add(&o, m);
+	return out_finish(&o, path);
+}
+
+static void compiled_add(struct out *o, const struct model *m)
+{
+	char bytes[MODEL_COMPILED_MAX];
+
+	out_add_bytes(o, bytes, model_compiled(m, bytes));
+}
+
+static bool is_stdout_taken(void)
+{
+	return (monitor_wanted.svg && strcmp(monitor_wanted.svg, "-") == 0) ||
+	       (monitor_wanted.compile && strcmp(monitor_wanted.compile, "-") == 0);
 }
 
 static int model_check(const char *name, const struct monitor_events *k)
@@ -150,11 +167,13 @@ static int model_check(const char *name, const struct monitor_events *k)
 		monitor_show_json(&o, m, k);
 	else if (monitor_wanted.is_table)
 		monitor_show_table(&o, m);
-	else if (!monitor_wanted.svg || strcmp(monitor_wanted.svg, "-") != 0)
+	else if (!is_stdout_taken())
 		monitor_show_text(&o, m, k);
 	status = out_finish(&o, "standard output");
 	if (status == CLI_OK && monitor_wanted.svg)
-		status = svg_write(m);
+		status = file_write(monitor_wanted.svg, m, monitor_svg);
+	if (status == CLI_OK && monitor_wanted.compile)
+		status = file_write(monitor_wanted.compile, m, compiled_add);
 	if (status == CLI_OK && monitor_wanted.is_strict && said.nr_warnings)
 		status = CLI_NO;
 	(void)model_free(m); /* always NULL */
@@ -229,8 +248,9 @@ static int check_all(char **words, size_t nr, char **command)
 	(void)command; /* only 'run' has one: checked by who calls */
 	if (!nr)
 		return cli_usage(&cmd_monitor_usage, "no model");
-	if (monitor_wanted.svg && nr != 1)
-		return cli_usage(&cmd_monitor_usage, "--svg is of one model");
+	if ((monitor_wanted.svg || monitor_wanted.compile) && nr != 1)
+		return cli_usage(&cmd_monitor_usage, "%s is of one model",
+				 monitor_wanted.svg ? "--svg" : "--compile");
 	monitor_events_open(&kernel);
 	for (size_t i = 0; i < nr; i++) {
 		int status = model_check(words[i], &kernel);
@@ -250,8 +270,9 @@ static int list_all(char **words, size_t nr, char **command)
 	(void)command;
 	if (nr)
 		return cli_usage(&cmd_monitor_usage, "'list' takes no models");
-	if (monitor_wanted.svg)
-		return cli_usage(&cmd_monitor_usage, "--svg is of one model");
+	if (monitor_wanted.svg || monitor_wanted.compile)
+		return cli_usage(&cmd_monitor_usage, "%s is of one model",
+				 monitor_wanted.svg ? "--svg" : "--compile");
 	monitor_events_open(&kernel);
 	status = models_list(&kernel);
 	monitor_events_close(&kernel);

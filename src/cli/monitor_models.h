@@ -16,6 +16,7 @@ struct monitor_wanted {
 	struct opt_strings param;
 	/* check */
 	bool is_table;
+	const char *compile; /* file */
 	const char *svg;
 	/* replay and run */
 	struct opt_strings bind;

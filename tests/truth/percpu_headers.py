@@ -73,7 +73,7 @@ def alone(run):
         for compiler in compilers(*names):
             for level in range(4):
                 # Those without sections of their own, once.
-                for header in ("rseq.h", "percpu.h") + (("keyed.h", "pmc.h", "pool.h", "rcu.h", "tracing.h", "probe.h") if level == 2 else ()):
+                for header in ("rseq.h", "percpu.h") + (("keyed.h", "monitor.h", "pmc.h", "pool.h", "rcu.h", "tracing.h", "probe.h") if level == 2 else ()):
                     sh(compiler, "-x", language, f"-std={standard}", f"-O{level}", *WARNINGS, f"-I{ROOT}/include", "-c", "-",
                        "-o", "/dev/null", stdin=USE.format(header=header))
 

@@ -58,7 +58,7 @@ static struct model *compile(const char *file, const char *text, size_t len)
 	return m;
 }
 
-static int name_find(const struct model *m, bool is_event, const char *name)
+static __attribute__((unused)) int name_find(const struct model *m, bool is_event, const char *name)
 {
 	int nr = is_event ? m->nr_events : m->nr_states;
 
