@@ -90,7 +90,7 @@ def serve(run):
 
 def count_on(run):
     """The program in C++, counting until it is killed."""
-    where = examples(run)
+    where = installed.examples("tracing")
     words = run.program(where / "words", "0", cwd=where)
     check(words.out.wait(lambda: len(words.out.lines) > 20, 10), "the program does not count")
     return words
