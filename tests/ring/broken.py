@@ -34,7 +34,7 @@ BROKEN = {
     "ring_unchecked": (
         "src/ring/exact.h:src/ring/slow.c", '"cmpq %c[x_ring](%[x]), %%r8\\n\\t"                 \\\n\t"jne %l[moved]\\n\\t"',
         '"movq %c[x_ring](%[x]), %%r8\\n\\t"',
-        "monotonic=1 migrate=1 delay=10:1000 delay=8:400"),
+        "monotonic=1 migrate=1 delay=10:100 delay=8:1000"),
     # The clock is read before the head: what came in between is younger.
     "clock_first": (
         "src/ring/slow.c", "\tuint64_t head = __atomic_load_n(&ring->head, __ATOMIC_ACQUIRE);",

@@ -152,7 +152,8 @@ def tlob(_):
 def kernel_monitors(_):
     found, sums, done = run(["wwnr", "stall", "sssw", "nrp", "tss", "pagefault", "rts", "-a", "-d", "1s",
                              "--param", "threshold_jiffies=100s"], status=0)
-    check(all(s["steps"] > 0 for name, s in sums.items() if name != "pagefault"), str(sums))
+    # A second without a fault of a real-time task, or without a request to reschedule in the kernel, is no wonder.
+    check(all(s["steps"] > 0 for name, s in sums.items() if name not in ("pagefault", "nrp")), str(sums))
     check_equal(sums["tss"]["violations"], 0, f"a switch outside of the scheduler\n{done.stderr}")
     check(all(v["event"] == "wakeup" for v in found if v["monitor"] == "wwnr"), str([v for v in found if v["monitor"] == "wwnr"]))
 
