@@ -19,6 +19,7 @@
 #include "bench_monitor_kernel.h"
 #include "bench_percpu.h"
 #include "bench_run.h"
+#include "tocsin/monitor.h"
 
 #define WALK      4096 /* events, again and again */
 #define INSTANCES 1024
@@ -34,6 +35,8 @@ static uint32_t plain_walk[WALK], bounded_walk[WALK];
 static struct automaton_instance one;
 static struct automaton_instance many[INSTANCES];
 static struct replayed *string;
+static struct tocsin_monitor *monitors[3]; /* of the plain one */
+static uint32_t plain_start;
 static uint64_t violations; /* there must be none */
 
 static void quiet(void *context, const struct tocsin_diag *diag)
@@ -83,7 +86,7 @@ static void loop_empty(unsigned turns)
 	}
 }
 
-static void loop_plain(unsigned turns)
+static void loop_alone(unsigned turns)
 {
 	const struct automaton_table *t = &plain->table;
 
@@ -95,6 +98,35 @@ static void loop_plain(unsigned turns)
 		if (i % WALK == WALK - 1)
 			one.state = t->initial;
 	}
+}
+
+/* Through tocsin/monitor.h: a call of a function, as a program has it. */
+static void loop_monitor(struct tocsin_monitor *m, unsigned turns)
+{
+	for (unsigned i = 0; i < turns; i++) {
+		if (i % WALK == 0) { /* as the walk begins: started, and in the initial state */
+			(void)tocsin_monitor_forget(m, 1);
+			(void)tocsin_monitor_reclaim(m);
+			(void)tocsin_monitor_event(m, plain_start, 1, 1, NULL);
+		}
+		violations += tocsin_monitor_event(m, plain_walk[i % WALK], 1, i + 1, NULL) !=
+			      TOCSIN_MONITOR_STEPPED;
+	}
+}
+
+static void loop_unshared(unsigned turns)
+{
+	loop_monitor(monitors[0], turns);
+}
+
+static void loop_locked(unsigned turns)
+{
+	loop_monitor(monitors[1], turns);
+}
+
+static void loop_object(unsigned turns)
+{
+	loop_monitor(monitors[2], turns);
 }
 
 static void loop_bounded(unsigned turns)
@@ -170,6 +202,29 @@ static int string_make(void)
 	return 0;
 }
 
+static int monitors_make(void)
+{
+	static const uint32_t scope[] = {TOCSIN_MONITOR_GLOBAL, TOCSIN_MONITOR_GLOBAL,
+					 TOCSIN_MONITOR_OBJECT};
+	int r = 0;
+
+	for (unsigned i = 0; i < 3 && r == 0; i++) {
+		const struct tocsin_monitor_opts opts = {
+			.size = sizeof(opts),
+			.model = &plain->table,
+			.model_bytes = sizeof(plain->table),
+			.scope = scope[i],
+			.flags = i == 1 ? 0 : TOCSIN_MONITOR_UNSHARED,
+			.max_instances = INSTANCES,
+		};
+
+		r = tocsin_monitor_new(&opts, &monitors[i]);
+	}
+	while (plain_start < plain->table.nr_events && !plain->table.event_flags[plain_start])
+		plain_start++;
+	return r;
+}
+
 static int prepare(void)
 {
 	int r = shipped_read("wwnr.dot", &plain);
@@ -180,7 +235,8 @@ static int prepare(void)
 		return r;
 	walk_make(plain, plain_walk);
 	walk_make(bounded, bounded_walk);
-	return string_make();
+	r = monitors_make();
+	return r ?: string_make();
 }
 
 static void round_measure(struct bench_run *run)
@@ -188,7 +244,10 @@ static void round_measure(struct bench_run *run)
 	double replay;
 
 	bench_add(run, BENCH_V_monitor_loop_ns, bench_percpu_time(loop_empty));
-	bench_add(run, BENCH_V_step_ns_inprocess, bench_percpu_time(loop_plain));
+	bench_add(run, BENCH_V_step_alone_ns, bench_percpu_time(loop_alone));
+	bench_add(run, BENCH_V_step_ns_inprocess, bench_percpu_time(loop_unshared));
+	bench_add(run, BENCH_V_step_locked_ns, bench_percpu_time(loop_locked));
+	bench_add(run, BENCH_V_step_object_ns, bench_percpu_time(loop_object));
 	bench_add(run, BENCH_V_step_bounded_ns, bench_percpu_time(loop_bounded));
 	bench_add(run, BENCH_V_observe_ns, bench_percpu_time(loop_formula));
 	replay_restart();
@@ -211,6 +270,8 @@ int bench_monitor(struct bench_run *run, struct tocsin_err *err)
 		bench_add(run, BENCH_V_bytes_per_instance, (double)sizeof(struct monitor_slot));
 	if (r < 0)
 		(void)tocsin_err_fail(r, err, "cannot measure monitors");
+	for (unsigned i = 0; i < 3; i++)
+		monitors[i] = tocsin_monitor_free(monitors[i]);
 	plain = model_free(plain);
 	bounded = model_free(bounded);
 	formula = model_free(formula);
