@@ -183,11 +183,26 @@ struct monitor_state {
 	__u8 policy; /* enum automaton_policy */
 	__u8 kind;   /* enum automaton_kind */
 	__u8 scope;
-	__u8 needs_time; /* it has clocks, duties, or is covered */
+	__u8 needs_time; /* it has clocks, duties, or is covered or traced: no plain step */
 	__u32 instances;
 };
 
-enum monitor_event_type { MONITOR_EV_VIOLATION = 1, MONITOR_EV_GONE };
+enum monitor_event_type { MONITOR_EV_VIOLATION = 1, MONITOR_EV_GONE, MONITOR_EV_STEP };
+
+/* A step that was no violation, when steps are traced. */
+struct monitor_step {
+	__u32 type; /* MONITOR_EV_STEP */
+	__u16 monitor;
+	__u8 event; /* 0xff: a valuation of a formula */
+	__u8 pad;
+	__u64 key;
+	__u64 from, to; /* states, or of a formula sets of them */
+	__u64 atoms;
+	__u32 pid, tid;
+	__u32 cpu;
+	__u32 pad2;
+	char comm[WATCH_COMM_LEN];
+};
 
 struct monitor_event {
 	__u32 type;

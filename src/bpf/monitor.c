@@ -91,9 +91,10 @@ static int configure(struct monitor_kernel *k, const struct monitor_kernel_confi
 	s->rodata->nr_cpus = (uint32_t)k->nr_cpus;
 	s->rodata->watch_all = cfg->all;
 	s->rodata->follow = cfg->follow;
-	s->rodata->own_tgid = (uint32_t)getpid();
+	s->rodata->own_tgid = cfg->has_self ? 0 : (uint32_t)getpid();
 	s->rodata->has_coverage = cfg->has_coverage;
 	s->rodata->has_stacks = cfg->has_stacks;
+	s->rodata->has_trace = cfg->has_trace;
 	r = r ?: bpf_map__set_max_entries(s->maps.tables, cfg->nr_monitors);
 	r = r ?: bpf_map__set_max_entries(s->maps.monitors, cfg->nr_monitors);
 	r = r ?: bpf_map__set_max_entries(s->maps.slots, nr_slots);
@@ -181,7 +182,7 @@ static int on_event(void *ctx, void *data, size_t size)
 {
 	struct monitor_kernel *k = ctx;
 
-	(void)size; /* there is one type of record */
+	(void)size; /* each type has its own */
 	k->r = k->r ?: k->fn(k->arg, data);
 	return k->r;
 }

@@ -21,6 +21,8 @@ struct monitor_kernel_config {
 	uint32_t max_instances;            /* of tasks, processes and objects together */
 	uint64_t ring_bytes;               /* a power of two */
 	bool all, follow, has_coverage, has_stacks;
+	bool has_trace; /* a record each step */
+	bool has_self;  /* this process is watched as others are */
 };
 
 struct monitor_kernel;
@@ -68,6 +70,7 @@ int monitor_kernel_attach_tracepoint(struct monitor_kernel *k, const char *categ
 				     const char *name, uint32_t cookie,
 				     struct watch_link **ret_link, struct tocsin_err *err);
 
+/** @event: what it is says its type; MONITOR_EV_STEP: a struct monitor_step. */
 typedef int monitor_event_fn(void *arg, const struct monitor_event *event);
 
 int monitor_kernel_fd(struct monitor_kernel *k); /* readable when events wait */

@@ -103,6 +103,8 @@ struct step {
 	__u64 input[AUTOMATON_INPUTS];
 };
 
+#include "monitor_trace.h"
+
 /* ---- violations */
 
 GLOBAL int violation_send(struct monitor_slot *s, struct monitor_state *m, struct step *st,
@@ -277,6 +279,8 @@ GLOBAL int graph_step(struct monitor_slot *s, struct automaton_table *t, struct 
 	path_note(s, from, event);
 	if (has_coverage)
 		cover(st, s, from);
+	if (has_trace && result < AUTOMATON_BAD_EVENT)
+		step_trace(s, st, from);
 	if (result >= AUTOMATON_BAD_EVENT) {
 		violation_send(s, m, st, result);
 		policy_apply(s, m);
@@ -291,16 +295,20 @@ GLOBAL int formula_step(struct monitor_slot *s, struct automaton_table *t, struc
 			struct step *st)
 {
 	enum automaton_result result;
+	__u64 from;
 
 	if (!s || !t || !m || !st)
 		return 0;
 	st->now = bpf_ktime_get_ns();
 	s->path[1] = (s->path[1] & ~st->clear) | st->set;
 	st->atoms |= s->path[1];
+	from = s->in.state;
 	result = automaton_observe(t, &s->in, st->atoms, st->now);
 	if (result == AUTOMATON_IGNORED)
 		return 0;
 	st->event = 0xff;
+	if (has_trace && result < AUTOMATON_BAD_EVENT)
+		step_trace(s, st, from);
 	if (result >= AUTOMATON_BAD_EVENT) {
 		violation_send(s, m, st, result);
 		policy_apply(s, m);

@@ -186,6 +186,7 @@ const volatile __u32 follow = 0;
 const volatile __u32 own_tgid = 0; /* never watched */
 const volatile __u32 has_coverage = 0;
 const volatile __u32 has_stacks = 1;
+const volatile __u32 has_trace = 0;
 
 /* Read, and the first written, by the collector while running. */
 __u32 is_armed;

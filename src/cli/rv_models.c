@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: MIT
 /* A model that names no tracepoints is bound by its user, which is the matter of `tocsin monitor
- * run`: those, and those whose tracepoints this kernel lacks, are not among the available. */
+ * run`: those, and those whose tracepoints this kernel lacks, or lack what the model asks of them,
+ * are not among the available. */
 #include "rv_models.h"
 
 #include <string.h>
 
+#include "../collector/rv_lock.h"
+#if TOCSIN_HAS_KERNEL_HALF
+#	include "../monitor/run.h"
+#endif
 #include "cli.h"
 #include "monitor_events.h"
 #include "monitor_models.h"
@@ -68,7 +73,24 @@ static int model_add(const struct model *m, const struct container *c, struct rv
 	if (!new)
 		return CLI_FAILED;
 	(void)snprintf(new->desc, sizeof(new->desc), "%s", m->about);
+	new->is_enabled = rv_lock_is_taken(m->name);
 	return -1;
+}
+
+/* Has this kernel the events, and the events what the model asks of them? */
+static bool is_available(struct model *m, const struct monitor_events *k)
+{
+	enum has has = monitor_events_all(k, m, NULL, 0);
+
+	if (has != HAS_YES && has != HAS_UNKNOWN)
+		return false;
+#if TOCSIN_HAS_KERNEL_HALF
+	struct tocsin_err err = {0}; /* `tocsin monitor run` says it */
+
+	return monitor_run_check(m, &err) == 0;
+#else
+	return true;
+#endif
 }
 
 /* Those of one container; NULL: of none. */
@@ -80,13 +102,11 @@ static int models_of(const struct container *c, const struct monitor_events *k,
 	for (const struct shipped_model *s = shipped_models; s->file && status < 0; s++) {
 		struct monitor_said said = {0};
 		struct model *m = NULL;
-		enum has has;
 
 		status = monitor_model_shipped(s, &said, &m);
 		if (status >= 0)
 			break; /* said: it is tested that none has a fault */
-		has = monitor_events_all(k, m, NULL, 0);
-		if ((has == HAS_YES || has == HAS_UNKNOWN) && container_of_model(m->name) == c)
+		if (container_of_model(m->name) == c && is_available(m, k))
 			status = model_add(m, c, ret);
 		(void)model_free(m); /* always NULL */
 	}

@@ -328,7 +328,9 @@ static int kernel_load(struct monitor_run *r)
 					    .all = r->o.all,
 					    .follow = r->o.follow,
 					    .has_coverage = r->o.has_coverage,
-					    .has_stacks = r->o.has_stacks};
+					    .has_stacks = r->o.has_stacks,
+					    .has_trace = r->o.stepped != NULL,
+					    .has_self = r->o.has_self};
 
 	if (!state || !table)
 		return -ENOMEM;
@@ -336,13 +338,13 @@ static int kernel_load(struct monitor_run *r)
 		const struct model *m = r->o.model[i];
 
 		table[i] = &m->table;
-		state[i] = (struct monitor_state){.policy = (uint8_t)r->o.policy,
-						  .kind = (uint8_t)m->kind,
-						  .scope = (uint8_t)m->scope,
-						  .rate = r->o.rate,
-						  .needs_time = m->table.nr_clocks ||
-								m->kind == AUTOMATON_FORMULA ||
-								r->o.has_coverage};
+		state[i] = (struct monitor_state){
+			.policy = (uint8_t)r->o.policy,
+			.kind = (uint8_t)m->kind,
+			.scope = (uint8_t)m->scope,
+			.rate = r->o.rate,
+			.needs_time = m->table.nr_clocks || m->kind == AUTOMATON_FORMULA ||
+				      r->o.has_coverage || r->o.stepped != NULL};
 	}
 	for (unsigned i = 0; i < MONITOR_P_NR; i++)
 		point[i] = r->first[i + 1] > r->first[i];
@@ -539,6 +541,32 @@ static const char *const *frames_tell(const uint64_t *address, unsigned nr,
 	return frame;
 }
 
+static int step_tell(const struct monitor_run *r, const struct monitor_step *e)
+{
+	struct stepped s = {.event = -1,
+			    .from_set = e->from,
+			    .to_set = e->to,
+			    .atoms = e->atoms,
+			    .key = e->key,
+			    .pid = e->pid,
+			    .tid = e->tid,
+			    .cpu = e->cpu};
+
+	if (e->monitor >= r->o.nr_models || !r->o.stepped)
+		return 0;
+	s.model = r->o.model[e->monitor];
+	if (s.model->kind == AUTOMATON_GRAPH) {
+		s.from = (int)(e->from & (AUTOMATON_STATES - 1)) - 1;
+		s.to = (int)(e->to & (AUTOMATON_STATES - 1)) - 1;
+		s.event = e->event;
+		if (s.from < 0 || s.to < 0 || s.from >= s.model->nr_states ||
+		    s.to >= s.model->nr_states || s.event >= s.model->nr_events)
+			return 0; /* no such step: the tables are the kernel half's own */
+	}
+	memcpy(s.comm, e->comm, sizeof(s.comm) - 1);
+	return r->o.stepped(r->o.context, &s);
+}
+
 static int on_event(void *context, const struct monitor_event *e)
 {
 	char user_text[MONITOR_STACK][24], kernel_text[MONITOR_STACK][24];
@@ -558,6 +586,8 @@ static int on_event(void *context, const struct monitor_event *e)
 			     .nr_before = e->before,
 			     .nr_unsaid = e->unsaid};
 
+	if (e->type == MONITOR_EV_STEP)
+		return step_tell(r, (const struct monitor_step *)e);
 	if (e->type == MONITOR_EV_GONE) {
 		(void)monitor_kernel_forget(r->kernel, e->pid); /* what cannot be read stays */
 		return 0;

@@ -10,6 +10,19 @@
 
 struct monitor_run;
 
+/* A step that was no violation. */
+struct stepped {
+	const struct model *model; /* lent */
+	int from, to;              /* states; of a formula the sets below */
+	int event;                 /* of the model; -1: of a formula */
+	uint64_t from_set, to_set, atoms;
+	uint64_t key;
+	uint32_t pid, tid, cpu;
+	char comm[16];
+};
+
+typedef int stepped_fn(void *context, const struct stepped *s);
+
 struct monitor_run_options {
 	struct model *const *model; /* lent for the life of the run */
 	size_t nr_models;
@@ -25,7 +38,9 @@ struct monitor_run_options {
 	uint64_t ring_bytes;
 	uint64_t rate; /* violations of a monitor that are said, a second; 0: all */
 	bool has_coverage, has_stacks;
+	bool has_self; /* this process, too, if it is one of those */
 	violated_fn *say;
+	stepped_fn *stepped; /* hears of every step; NULL: nobody */
 	void *context;
 };
 
