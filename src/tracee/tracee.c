@@ -24,13 +24,15 @@
  * life, in any thread, and in signal handlers that trace. They take a lock that is the number of
  * the thread that holds it: others wait, the same thread (a handler that interrupted itself) is
  * refused, and its event is counted as lost. It lies in a page that fork() wipes, so a child finds
- * it open.
+ * it open. Who holds it cannot be cancelled: close() and fallocate() are where that would strike,
+ * and the others would wait for ever.
  */
 #include "tracee.h"
 
 #include <dlfcn.h>
 #include <errno.h>
 #include <linux/futex.h>
+#include <pthread.h>
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -51,18 +53,23 @@ uint32_t tracee_gettid(void)
 int tracee_lock(void)
 {
 	uint32_t me = tracee_gettid();
-	int saved = errno;
+	int saved = errno, cancel;
 
 	if (!tracee.wiped)
 		return -ENODEV;
+	(void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel); /* a known state: succeeds */
 	for (;;) {
 		uint32_t holder = 0;
 
 		if (__atomic_compare_exchange_n(&tracee.wiped->holder, &holder, me, false,
-						__ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+						__ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) {
+			tracee.cancel = cancel;
 			return 0;
-		if (holder == me)
+		}
+		if (holder == me) {
+			(void)pthread_setcancelstate(cancel, NULL); /* as it was */
 			return -EDEADLK;
+		}
 		(void)sched_yield(); /* the holder needs a few system calls */
 		errno = saved;
 	}
@@ -76,7 +83,10 @@ bool tracee_lock_is_mine(void)
 
 void tracee_unlock(void)
 {
+	int cancel = tracee.cancel;
+
 	__atomic_store_n(&tracee.wiped->holder, 0, __ATOMIC_RELEASE);
+	(void)pthread_setcancelstate(cancel, NULL); /* as it was */
 }
 
 void tracee_count(enum control_loss loss, uint64_t nr)

@@ -57,6 +57,7 @@ struct tracee {
 	uint32_t nr_classes;
 	uint32_t nr_patches;
 	uint32_t attended;
+	int cancel;      /* the holder's state of cancellation before it took the lock */
 	bool is_frozen;  /* no system call any more, see tocsin_freeze() */
 	bool is_stopped; /* nor the clock, see tocsin_stop() */
 	uint32_t class_hash[CONTROL_CLASSES];
