@@ -40,18 +40,34 @@ static int round_malloc(struct bench_run *run, const char *program, const char *
 	return 0;
 }
 
+static int round_functions(struct bench_run *run, const char *program, const char *library)
+{
+	const char *const traced[] = {program, "traced", NULL};
+	double ns = value_of(run, traced, library, "function_pair_ns");
+
+	if (ns <= 0)
+		return -EIO;
+	bench_add(run, BENCH_V_function_pair_ns, ns);
+	return 0;
+}
+
 int bench_preload(struct bench_run *run, struct tocsin_err *err)
 {
-	char program[PATH_MAX], library[PATH_MAX];
+	char program[PATH_MAX], library[PATH_MAX], functions[PATH_MAX];
 	int r = bench_program_find("tocsin-bench-preload", program, sizeof(program));
 
 	if (r == 0)
 		r = record_preload_find("malloc", library, sizeof(library));
+	if (r == 0)
+		r = record_preload_find("functions", functions, sizeof(functions));
 	if (r)
 		return tocsin_err_fail(r, err,
-				       "'tocsin-bench-preload' or 'libtocsin-malloc.so' is not "
+				       "'tocsin-bench-preload' or a library of --trace is not "
 				       "installed");
-	for (unsigned i = 0; i < run->rounds && !r; i++)
+	for (unsigned i = 0; i < run->rounds && !r; i++) {
 		r = round_malloc(run, program, library);
+		if (r == 0)
+			r = round_functions(run, program, functions);
+	}
 	return r ? tocsin_err_fail(r, err, "'tocsin-bench-preload' failed") : 0;
 }

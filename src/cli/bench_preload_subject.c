@@ -35,10 +35,31 @@ static void pairs(unsigned turns)
 	}
 }
 
+/* Built with -finstrument-functions: apart, in bench_preload_function.c. */
+void bench_function(void);
+
+static void calls(unsigned turns)
+{
+	for (unsigned i = 0; i < turns; i++)
+		bench_function();
+}
+
+static void measure(const char *name, void (*loop)(unsigned turns))
+{
+	double ns[SLICES];
+
+	for (unsigned s = 0; s < SLICES; s++) {
+		uint64_t start = now_ns();
+
+		loop(TURNS);
+		ns[s] = (double)(now_ns() - start) / TURNS;
+	}
+	printf("%s %.4f\n", name, bench_undisturbed(ns, SLICES));
+}
+
 int main(int argc, char **argv)
 {
 	bool is_traced = argc > 1 && !strcmp(argv[1], "traced");
-	static double ns[SLICES];
 
 	if (is_traced) {
 		struct control_page *page = bench_session_begin();
@@ -47,12 +68,7 @@ int main(int argc, char **argv)
 			return 1;
 		bench_session_enable(page, NULL);
 	}
-	for (unsigned s = 0; s < SLICES; s++) {
-		uint64_t start = now_ns();
-
-		pairs(TURNS);
-		ns[s] = (double)(now_ns() - start) / TURNS;
-	}
-	printf("malloc_pair_ns %.4f\n", bench_undisturbed(ns, SLICES));
+	measure("malloc_pair_ns", pairs);
+	measure("function_pair_ns", calls);
 	return 0;
 }

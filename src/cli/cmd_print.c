@@ -16,17 +16,19 @@
 #include "../report/print.h"
 #include "../trace/where.h"
 #include "cli.h"
+#include "print_graph.h"
 #include "print_when.h"
 
-#define POLL_MS       50           /* between two looks at a trace that grows */
-#define PROGRESS_NS   200000000ull /* between two lines of progress */
-#define PROGRESS_STEP 65536        /* events between two looks at the clock */
+#define POLL_MS        50           /* between two looks at a trace that grows */
+#define PROGRESS_NS    200000000ull /* between two lines of progress */
+#define GRAPH_TOGETHER 65536        /* bytes of text between two writes */
+#define PROGRESS_STEP  65536        /* events between two looks at the clock */
 
 static struct {
 	struct opt_strings events;
 	const char *where, *from, *to, *time, *reader;
 	uint64_t pid, tid, count;
-	bool is_json, is_following, is_strict;
+	bool is_json, is_following, is_strict, is_graph;
 } wanted;
 
 static const struct opt options[] = {
@@ -63,6 +65,9 @@ static const struct opt options[] = {
 	{OPT_STRING, 0, "time", "FORM", "how times are written: clock, date or seconds", NULL,
 	 &wanted.time, 0, 0, "clock"},
 	CLI_SHARED(JSON, &wanted.is_json),
+	{OPT_FLAG, 'g', "graph", NULL, "functions as the nesting of calls, with their times",
+	 "Of a recording with --trace functions; other events are left out.", &wanted.is_graph, 0,
+	 0, NULL},
 	{OPT_FLAG, 0, "strict", NULL, "exit with 4 if events were lost or a trace is cut", NULL,
 	 &wanted.is_strict, 0, 0, NULL},
 	{.kind = OPT_END},
@@ -73,6 +78,7 @@ static const char *const examples[] = {
 	"tocsin print trace --event 'server:*' --where 'fd > 10' --from +1.5s",
 	"tocsin print trace --json | jq -c 'select(.name == \"violation\").fields'",
 	"tocsin print --follow trace",
+	"tocsin print --graph trace",
 	NULL,
 };
 
@@ -87,6 +93,7 @@ struct printer {
 	struct trace *trace;
 	struct where *where;
 	struct print print;
+	struct graph *graph; /* NULL: lines of events */
 	uint64_t nr_seen;
 	uint64_t told_ns; /* progress */
 	bool has_progress, is_told;
@@ -213,13 +220,24 @@ static void progress_tell(struct printer *p, bool is_last)
 	p->told_ns = now;
 }
 
+static int graph_print(struct printer *p, const struct trace_event *e)
+{
+	int r = graph_event(p->graph, p->trace, &p->print.packets, e);
+
+	if (r <= 0)
+		return r;
+	p->print.nr_events++;
+	return p->print.out.len >= GRAPH_TOGETHER || p->print.is_flushed ? print_flush(&p->print)
+									 : 0;
+}
+
 /* Return: 1 go on, 0 enough, -errno. */
 static int item_take(struct printer *p, const struct trace_event *e)
 {
 	int r = is_wanted(p, e);
 
 	if (r > 0)
-		r = print_event(&p->print, p->trace, e);
+		r = p->graph ? graph_print(p, e) : print_event(&p->print, p->trace, e);
 	if (r < 0)
 		return r;
 	if (e->state == TRACE_CUT || e->state == TRACE_BAD) {
@@ -262,6 +280,8 @@ static int items_print(struct printer *p)
 		if (wanted.count && p->print.nr_events >= wanted.count)
 			break;
 	}
+	if (p->graph)
+		graph_end(p->graph);
 	return print_flush(&p->print);
 }
 
@@ -400,12 +420,17 @@ static int print_run(const char *const *paths, size_t nr)
 	p.print.time = form;
 	p.has_progress = out_style_get(STDERR_FILENO).is_terminal && !style.is_terminal &&
 			 !wanted.is_following;
-	if (trace_open(paths, nr, &o, &err, &p.trace) < 0)
+	if (wanted.is_graph)
+		p.graph = graph_new(&p.print.out);
+	if (wanted.is_graph && !p.graph)
+		status = fail(-ENOMEM);
+	else if (trace_open(paths, nr, &o, &err, &p.trace) < 0)
 		status = cli_fail(CLI_USAGE, &err);
 	else
 		status = traces_print(&p);
 	p.trace = trace_close(p.trace);
 	p.where = where_free(p.where);
+	p.graph = graph_free(p.graph);
 	print_done(&p.print);
 	return status;
 }
@@ -417,6 +442,8 @@ int cmd_print(int argc, char **argv)
 	status = cli_parse(&cmd_print_usage, argc, argv, &operands, &after_dashes);
 	if (status < 0 && operands == argc)
 		status = cli_usage(&cmd_print_usage, "which trace?");
+	if (status < 0 && wanted.is_graph && wanted.is_json)
+		status = cli_usage(&cmd_print_usage, "--graph and --json are two forms");
 	if (status < 0)
 		status = print_run((const char *const *)argv + operands, (size_t)(argc - operands));
 	opt_strings_done(&wanted.events);

@@ -28,7 +28,7 @@ static struct {
 	struct opt_strings pid;
 	bool all, follow, flight, off, strict, quiet, zstd;
 	const char *dir, *rotate, *recover, *trace;
-	uint64_t duration_ns, keep, ctf;
+	uint64_t duration_ns, keep, ctf, function_depth, function_min_ns;
 	struct record_args args;
 } wanted = {.follow = true, .ctf = 1, .dir = "trace"};
 
@@ -60,10 +60,16 @@ static const struct opt options[] = {
 	 "add to every event: tid, pid, comm, cpu, cookie, perf0, perf1", NULL,
 	 &wanted.args.contexts, 0, 0, NULL},
 	{OPT_STRING, 't', "trace", "LIST",
-	 "put libraries before the command's own that trace what it calls: malloc",
+	 "put libraries before the command's own that trace what it calls: malloc, functions",
 	 "Names separated by commas, for programs that nobody can rebuild; the events are malloc:free and so on. "
 	 "Refused for programs that are linked statically, set-user-id, or built with a sanitizer.",
 	 &wanted.trace, 0, 0, NULL},
+	{OPT_U64, 0, "function-depth", "N", "with --trace functions, calls down to this depth",
+	 NULL, &wanted.function_depth, 1, 256, "256"},
+	{OPT_DURATION, 0, "function-min", "TIME",
+	 "with --trace functions, only calls that take at least this long",
+	 "One event a call then, functions:call, with its duration.", &wanted.function_min_ns, 1,
+	 INT64_MAX, NULL},
 	{.kind = OPT_GROUP, .name = "Kernel events"},
 	{OPT_STRINGS, 'k', "kernel", "LIST",
 	 "record kernel events too: sched, irq, syscall, block, tracepoint:CATEGORY:NAME",
@@ -323,7 +329,8 @@ static int child_prepare(struct run *run, char **argv)
 	if (r)
 		cli_error("what processes do before they are found is not recorded: %s",
 			  strerror(-r));
-	r = record_preload_set(&cmd_record_usage, wanted.trace, run->child.path);
+	r = record_preload_set(&cmd_record_usage, wanted.trace, wanted.function_depth,
+			       wanted.function_min_ns, run->child.path);
 	if (r >= 0)
 		return r;
 	r = child_start(&run->child, argv, &err);
@@ -444,6 +451,9 @@ static int options_check(bool has_child)
 				 "--flight goes with -p PID, or -k for kernel events");
 	if (wanted.trace && !has_child)
 		return cli_usage(&cmd_record_usage, "--trace goes with -- CMD");
+	if ((wanted.function_depth || wanted.function_min_ns) && !wanted.trace)
+		return cli_usage(&cmd_record_usage,
+				 "--function-depth and --function-min go with --trace functions");
 	if (wanted.off && !wanted.flight)
 		return cli_usage(&cmd_record_usage, "--off goes with --flight");
 	if (wanted.zstd && !record_chunk_has_zstd())

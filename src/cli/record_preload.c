@@ -17,6 +17,10 @@
 #define VARIABLE  "LD_PRELOAD"
 #define VALUE_MAX 16384
 
+/* src/preload/functions.c reads them. */
+#define DEPTH_VARIABLE "TOCSIN_FUNCTION_DEPTH"
+#define MIN_VARIABLE   "TOCSIN_FUNCTION_MIN"
+
 static const char *const names[] = {
 #define X(name, text) #name,
 #include "record_preload.def"
@@ -142,7 +146,16 @@ static int name_add(const struct opt_command *cmd, const char *name, char *value
 	return *used < VALUE_MAX ? -1 : cli_usage(cmd, "--trace is too long");
 }
 
-int record_preload_set(const struct opt_command *cmd, const char *list, const char *program)
+static int setting_set(const char *name, uint64_t value)
+{
+	char text[24];
+
+	(void)snprintf(text, sizeof(text), "%llu", (unsigned long long)value); /* fits */
+	return value ? setenv(name, text, 1) : 0;
+}
+
+int record_preload_set(const struct opt_command *cmd, const char *list, uint64_t depth,
+		       uint64_t min_ns, const char *program)
 {
 	char value[VALUE_MAX] = "";
 	const char *old = getenv(VARIABLE);
@@ -171,7 +184,8 @@ int record_preload_set(const struct opt_command *cmd, const char *list, const ch
 	if (used >= sizeof(value))
 		return cli_usage(cmd, "%s is too long", VARIABLE);
 	before = old ? strdup(old) : NULL;
-	if ((old && !before) || setenv(VARIABLE, value, 1)) {
+	if ((old && !before) || setenv(VARIABLE, value, 1) || setting_set(DEPTH_VARIABLE, depth) ||
+	    setting_set(MIN_VARIABLE, min_ns)) {
 		cli_error("cannot set %s: out of memory", VARIABLE);
 		return CLI_WATCH_FAILED;
 	}
@@ -181,6 +195,8 @@ int record_preload_set(const struct opt_command *cmd, const char *list, const ch
 void record_preload_unset(void)
 {
 	(void)(before ? setenv(VARIABLE, before, 1) : unsetenv(VARIABLE)); /* as it was */
+	(void)unsetenv(DEPTH_VARIABLE); /* the names are no secrets */
+	(void)unsetenv(MIN_VARIABLE);
 	free(before);
 	before = NULL;
 }

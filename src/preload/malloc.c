@@ -185,7 +185,7 @@ __attribute__((constructor(102))) static void look_around(void)
 		why = "the program has an allocator of its own";
 	if (!why)
 		return;
-	preload_say("malloc", why);
+	preload_say("malloc is not traced", why);
 	tocsin_event_level(TOCSIN_LEVEL_WARNING, "malloc", "not_traced", TF_STR("why", why));
 }
 

@@ -42,8 +42,8 @@ static struct iovec text_iov(const char *text)
 
 void preload_say(const char *what, const char *why)
 {
-	const struct iovec line[] = {text_iov("tocsin: "), text_iov(what),
-				     text_iov(" is not traced: "), text_iov(why), text_iov("\n")};
+	const struct iovec line[] = {text_iov("tocsin: "), text_iov(what), text_iov(": "),
+				     text_iov(why), text_iov("\n")};
 	int saved = errno;
 
 	if (writev(STDERR_FILENO, line, 5) < 0)

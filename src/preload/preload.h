@@ -52,7 +52,7 @@ void *preload_next(const char *name);
 const char *preload_sanitizer(void);
 
 /**
- * preload_say() - one line on standard error: `tocsin: WHAT is not traced: WHY`.
+ * preload_say() - one line on standard error: `tocsin: WHAT: WHY`.
  *
  * Errors of writing are nobody's. errno is kept. Thread-safe: yes. Signal-safe: yes.
  */

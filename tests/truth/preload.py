@@ -151,6 +151,60 @@ for name, text in (("address", "AddressSanitizer"), ("thread", "ThreadSanitizer"
         check(f"malloc is not traced: {text}" in said, f"said {said}")
 
 
+def functions(run, *args, options=()):
+    """-> what the program says of each thread, what the trace says, the graph: (what, name, depth) each."""
+    out, events, _ = record(run, "functions", program("functions"), *args, options=options)
+    graph = subprocess.run([TOCSIN, "print", "--graph", f"{run.scratch}/trace"], capture_output=True, text=True, timeout=60)
+    check_equal(graph.returncode, 0, f"status of print --graph: {graph.stderr}")
+    truth, got = collections.defaultdict(list), collections.defaultdict(list)
+    for line in out.splitlines():
+        tid, what, name, depth = line.split()
+        truth[int(tid)].append((what, name, int(depth)))
+    for e in events:
+        if e["name"] in ("functions:enter", "functions:exit"):
+            got[e["tid"]].append((e["name"].split(":")[1], e["depth"]))
+    return truth, got, drawn(graph.stdout)
+
+
+def drawn(text):
+    found = collections.defaultdict(list)
+    for line in text.splitlines()[1:]:
+        tid, rest = int(line[14:21]), line[23:]
+        depth = (len(rest) - len(rest.lstrip())) // 2
+        rest = rest.strip()
+        if rest.endswith("();"):
+            found[tid] += [("enter", rest[:-3], depth), ("exit", rest[:-3], depth)]
+        elif rest.endswith("() {"):
+            found[tid].append(("enter", rest[:-4], depth))
+        else:
+            found[tid].append(("exit", rest.split()[2], depth))
+    return found
+
+
+for mode in ("once", "left"):
+    @suite.test(f"functions: {mode}")
+    def _(run, mode=mode):
+        truth, got, graph = functions(run, mode)
+        check_equal(len(truth), 2, "threads")
+        check_equal(graph, truth, "graph")
+        check_equal(got, {tid: [(what, depth) for what, _, depth in list_] for tid, list_ in truth.items()}, "events")
+
+
+@suite.test("functions: down to a depth")
+def _(run):
+    truth, _, graph = functions(run, "once", options=["--function-depth", "3"])
+    check_equal(graph, {tid: [t for t in list_ if t[2] < 3] for tid, list_ in truth.items()}, "graph")
+    check(any(depth >= 3 for list_ in truth.values() for _, _, depth in list_), "nothing was deeper")
+
+
+@suite.test("functions: of a least duration")
+def _(run):
+    truth, got, graph = functions(run, "once", options=["--function-min", "15ms"])
+    check_equal(got, {}, "entries and exits")
+    main = min(graph)
+    check_equal([name for what, name, _ in graph[main] if what == "enter"], ["main", "slow"], "slow ones")
+
+
 @suite.test("wrong use")
 def _(run):
     for args, text in ((["--trace", "maloc", "--", "true"], "knows no 'maloc', nearest is 'malloc'"),
