@@ -70,6 +70,11 @@ static const struct opt options[] = {
 	 UINT64_MAX, NULL},
 	{.kind = OPT_GROUP, .name = "Output"},
 	CLI_SHARED(JSON, &monitor_wanted.is_json),
+	{OPT_STRING, 0, "format", "FORMAT",
+	 "replay, run: text, or kernel: lines as the kernel's trace has them",
+	 "A violation is the event error_NAME, error_env_NAME where the model has clocks or variables (clocks in nanoseconds), "
+	 "with COMM-TID, CPU and the time. Counts are behind a #.",
+	 &monitor_wanted.format, 0, 0, "text"},
 	{OPT_FLAG, 0, "coverage", NULL,
 	 "also say which states and edges were seen, how often and after how long", NULL,
 	 &monitor_wanted.has_coverage, 0, 0, NULL},
@@ -314,6 +319,8 @@ int cmd_monitor(int argc, char **argv)
 	int operands, after_dashes;
 	int status = cli_parse(&cmd_monitor_usage, argc, argv, &operands, &after_dashes);
 
+	if (status < 0)
+		status = monitor_format();
 	if (status < 0)
 		status = verb_run(argv + operands, (size_t)(after_dashes - operands),
 				  after_dashes < argc ? argv + after_dashes : NULL);

@@ -12,6 +12,7 @@
 #include "../base/cleanup.h"
 #include "../base/parse.h"
 #include "../monitor/bind.h"
+#include "../report/violated_kernel.h"
 #include "cli.h"
 
 static void say(void *context, const struct tocsin_diag *diag)
@@ -209,4 +210,43 @@ int monitor_policy(enum automaton_policy *ret)
 						"--after wants reset, keep or freeze, not '%.40s'",
 						monitor_wanted.after)
 				    : -1;
+}
+
+static bool is_kernel(void)
+{
+	return monitor_wanted.format && strcmp(monitor_wanted.format, "kernel") == 0;
+}
+
+int monitor_format(void)
+{
+	if (!monitor_wanted.format || is_kernel())
+		return monitor_wanted.is_json && is_kernel()
+			       ? cli_usage(&cmd_monitor_usage,
+					   "--json and --format kernel exclude each other")
+			       : -1;
+	return strcmp(monitor_wanted.format, "text") == 0
+		       ? -1
+		       : cli_usage(&cmd_monitor_usage, "--format wants text or kernel, not '%.40s'",
+				   monitor_wanted.format);
+}
+
+void monitor_say(struct out *o, const struct violated *v)
+{
+	if (monitor_wanted.is_json)
+		violated_json(o, v);
+	else if (is_kernel())
+		violated_kernel(o, v);
+	else
+		violated_text(o, v);
+}
+
+void monitor_sum(struct out *o, const struct monitor_summary *s)
+{
+	if (monitor_wanted.is_json) {
+		monitor_summary_json(o, s);
+		return;
+	}
+	if (is_kernel())
+		out_add(o, "# "); /* as what is no event begins in tracefs */
+	monitor_summary_text(o, s);
 }

@@ -7,6 +7,7 @@
 #include "../automata/model.h"
 #include "../automata/shipped.h"
 #include "../base/opt.h"
+#include "../report/violated.h"
 
 /* What the command line asks for. */
 struct monitor_wanted {
@@ -29,6 +30,7 @@ struct monitor_wanted {
 	uint64_t duration_ns;
 	const char *signal;
 	/* output */
+	const char *format;
 	bool is_json;
 };
 
@@ -62,6 +64,15 @@ void monitor_models_done(struct monitor_models *models);
 
 /** monitor_policy() - what --after says. Return: -1, or the exit status. */
 int monitor_policy(enum automaton_policy *ret);
+
+/** monitor_format() - is what --format says known? Return: as above. */
+int monitor_format(void);
+
+/** monitor_say() - a violation as --json and --format ask for it. */
+void monitor_say(struct out *o, const struct violated *v);
+
+/** monitor_sum() - the same of a monitor's counts. */
+void monitor_sum(struct out *o, const struct monitor_summary *s);
 
 /** monitor_binds_unused() - say that a binding was for none of the models. Return: as above. */
 int monitor_binds_unused(const struct monitor_models *models, const bool *used);

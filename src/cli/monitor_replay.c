@@ -54,10 +54,7 @@ static int say(void *context, const struct violated *v)
 	struct replaying *p = context;
 
 	p->nr_violations++;
-	if (monitor_wanted.is_json)
-		violated_json(&p->out, v);
-	else
-		violated_text(&p->out, v);
+	monitor_say(&p->out, v);
 	if (monitor_wanted.count && p->nr_violations >= monitor_wanted.count)
 		return -ECANCELED;
 	return p->out.len >= OUT_FLUSH_BYTES || monitor_wanted.follow ? out_write(&p->out) : 0;
@@ -125,10 +122,7 @@ static void summaries_say(struct replaying *p)
 					      .instances = s.instances,
 					      .covered = tracks_covered(tracks)};
 
-		if (monitor_wanted.is_json)
-			monitor_summary_json(&p->out, &sum);
-		else
-			monitor_summary_text(&p->out, &sum);
+		monitor_sum(&p->out, &sum);
 		if (s.full)
 			cli_error("%s: %llu events found no room for another instance "
 				  "(--max-instances)",

@@ -46,10 +46,7 @@ static int say(void *context, const struct violated *v)
 	if (monitor_wanted.count && r->nr_violations >= monitor_wanted.count)
 		return 0;
 	r->nr_violations++;
-	if (monitor_wanted.is_json)
-		violated_json(&r->out, v);
-	else
-		violated_text(&r->out, v);
+	monitor_say(&r->out, v);
 	/* One that has gone meanwhile needs none; ourselves and init are nobody's offender. */
 	if (r->reaction && v->pid > 1 && v->pid != getpid() &&
 	    kill((pid_t)v->pid, r->reaction) < 0 && errno != ESRCH)
@@ -182,10 +179,7 @@ static int summaries_say(struct running *r)
 		sum.instances = state.instances;
 		if (state.violations > r->nr_violations)
 			r->nr_violations = state.violations;
-		if (monitor_wanted.is_json)
-			monitor_summary_json(&r->out, &sum);
-		else
-			monitor_summary_text(&r->out, &sum);
+		monitor_sum(&r->out, &sum);
 	}
 	return out_write(&r->out);
 }

@@ -62,6 +62,28 @@ def three_reasons(root):
 
 
 @case
+def kernel_format(root):
+    """--format kernel: the lines of the kernel's trace events, by model with and without variables, and formula"""
+    def lines(name, events, *args):
+        run = subprocess.run([PROGRAM, "monitor", "replay", "--format", "kernel", *args, trace(root, name, events)],
+                             capture_output=True, text=True, timeout=60)
+        assert run.returncode == 1, run
+        return [line for line in run.stdout.splitlines() if not line.startswith("#")], run
+    got, run = lines("kernel", lock_events(), *LOCK)
+    assert [line.split(": ", 1)[1] for line in got] == [
+        "error_env_lock: 16: event drop not expected in the state free with env clk=2000000,owner=1",
+        "error_env_lock: 17: event none not expected in the state held with env clk=10000000,owner=2",
+        "error_env_lock: 18: event drop not expected in the state held with env clk=1000000,owner=2"], got
+    assert run.stdout.splitlines()[-1].startswith("# lock: 3 violations"), run.stdout
+    ping = [(S, 0, "srv:ask", {"id": 1}), (S + 200 * MS, 0, "srv:ask", {"id": 2})]
+    got, _ = lines("kernel-reply", ping, "reply", "--bind", "REQUEST=srv:ask,key=id", "--bind", "REPLY=srv:say,key=id")
+    assert len(got) == 1 and got[0].endswith("]: violation detected") and "error_reply: " in got[0], got
+    for args in (["--format", "xml"], ["--format", "kernel", "--json"]):
+        run = subprocess.run([PROGRAM, "monitor", "replay", *args, *LOCK, root], capture_output=True, text=True, timeout=60)
+        assert (run.returncode, run.stdout) == (2, "") and "--format" in run.stderr, run
+
+
+@case
 def good_is_silent(root):
     """a trace that the model allows: no violation, status 0"""
     run, found, sums = replay(trace(root, "t", lock_events()[:2]), *LOCK)
