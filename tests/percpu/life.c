@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/rseq.h>
 #include <sys/wait.h>
 
@@ -91,16 +92,19 @@ static void on_signal(int number)
 		(void)raise(SIGUSR2); /* one handler inside another */
 }
 
-/* Handlers on a stack of their own, while the thread itself works. Far from the thread's: valgrind
- * takes a move within one mapping for the end of the frames in between. */
+/* Handlers on a stack of their own, while the thread itself works. In the middle of much room: what
+ * is less than 2 MB away valgrind takes for the same stack, and a move there for the end of the
+ * frames in between. */
 static void *on_other_stack(void *arg)
 {
-	enum { BYTES = 65536 };
-	stack_t alternate = {.ss_sp = malloc(BYTES), .ss_size = BYTES};
+	enum { BYTES = 65536, ROOM = 16 << 20 };
+	char *room = mmap(NULL, ROOM, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	stack_t alternate = {.ss_sp = room + ROOM / 2, .ss_size = BYTES};
 	stack_t none = {.ss_flags = SS_DISABLE};
 
 	(void)arg;
-	if (!alternate.ss_sp || sigaltstack(&alternate, NULL))
+	if (room == MAP_FAILED || sigaltstack(&alternate, NULL))
 		_exit(3);
 	for (unsigned i = 0; i < 1000; i++) {
 		life_use(LIFE_thread);
@@ -109,7 +113,7 @@ static void *on_other_stack(void *arg)
 	}
 	if (sigaltstack(&none, NULL))
 		_exit(3);
-	free(alternate.ss_sp);
+	(void)munmap(room, ROOM); /* ours, whole */
 	return NULL;
 }
 
