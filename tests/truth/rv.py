@@ -153,7 +153,8 @@ def per_cpu(_):
     time.sleep(1.5)
     out, err = mon.end()
     kinds = {(EVENT.match(line) or ERROR.match(line))[4] for line in out[2:]}
-    check({"event_sssw", "event_tss", "event_nrp"} <= kinds <= {f"{a}_{b}" for a in ("event", "error") for b in ("sssw", "tss", "nrp")},
+    # A request to reschedule in the kernel (nrp) may be absent for so long on a quiet machine.
+    check({"event_sssw", "event_tss"} <= kinds <= {f"{a}_{b}" for a in ("event", "error") for b in ("sssw", "tss", "nrp")},
           f"{kinds}\n{err}")
 
 
